@@ -1,0 +1,261 @@
+"""What is proved about a polynomial before it becomes a preconditioner.
+
+If p has no zero on the real line and is positive at one point, p(S) is positive
+definite for every Hermitian S, whatever its spectrum: also for the float32 rounding
+of S, which may be indefinite. The proof is a Sturm sequence in integer arithmetic on
+the coefficients that the kernels really use, so nothing is rounded in it.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+__all__ = ["Certificate", "certify", "count_real_roots", "is_positive"]
+
+# Growth of λp(λ) at 1.02 high above which a bound that is a little too low would
+# cost more than the polynomial gains; a rigorous bound lifts the limit.
+GROWTH_LIMIT = {"single": 1e2, "double": 1e3}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known about a preconditioner p(S), and whether it is proved.
+
+    Attributes
+    ----------
+    positive : bool
+        p > 0 on the whole real line, proved in exact arithmetic.
+    margin : float
+        min p over [0, high] divided by max p there, dimensionless.
+    rounding : float
+        Bound on the rounding of one application, relative to max p; `margin` must
+        exceed it.
+    low, high : float
+        The interval, in the units of the eigenvalues of the based operator.
+    q_min, q_max : float
+        Smallest and largest λp(λ) on [low, high], dimensionless; `q_max` / `q_min` is
+        the condition number that the preconditioned operator has there.
+    growth : tuple of float
+        Largest |λp(λ)| up to 1.01, 1.02, 1.05 and 1.25 times `high`.
+    high_is_rigorous : bool
+        `high` is a proved upper bound of the spectrum, up to rounding.
+    self_check : float or None
+        Figure of `probing.self_check`: at most 1 when the check was passed, None where
+        none was needed.
+    bound_proved : bool
+        The growth beyond `high` is harmless: `high` is rigorous or the growth small.
+    """
+
+    positive: bool
+    margin: float
+    rounding: float
+    low: float
+    high: float
+    q_min: float
+    q_max: float
+    growth: tuple
+    high_is_rigorous: bool
+    self_check: float | None
+    bound_proved: bool
+
+    @property
+    def safe(self):
+        """Whether p(S) is positive definite, proved, also after rounding."""
+        return self.positive and self.margin > self.rounding
+
+    def reason(self):
+        """Say in words why the certificate is not `safe`.
+
+        Returns
+        -------
+        str
+            One clause, or an empty text for a safe polynomial.
+        """
+        if not self.positive:
+            return "p is not positive on the whole real line"
+        if not self.safe:
+            return (
+                f"min p / max p = {self.margin:.1e} is within the rounding "
+                f"{self.rounding:.1e} of the arithmetic"
+            )
+        return ""
+
+
+def certify(
+    polynomial,
+    *,
+    dtype=np.float64,
+    high_is_rigorous=False,
+    self_check=None,
+    spectrum_low=0.0,
+):
+    """Examine a polynomial as the kernels will apply it.
+
+    Parameters
+    ----------
+    polynomial : Polynomial
+        Any polynomial, from the engine or not.
+    dtype : dtype, optional
+        Floating type of the vectors that the recurrence runs in.
+    high_is_rigorous : bool, optional
+        Whether the upper end of the interval is a proved bound.
+    self_check : float, optional
+        Figure of the self-check, see `Certificate`.
+    spectrum_low : float, optional
+        Where the part of the domain begins that `margin` is taken over.
+
+    Returns
+    -------
+    Certificate
+        What holds and what does not; nothing is raised or repaired here.
+
+    Notes
+    -----
+    Positivity is exact. The figures on intervals are taken on a grid of Chebyshev
+    points fine enough that the polynomial moves by less than 1 % of its range
+    between them (Ehlich and Zeller's bound); they inform, the proof does not rest
+    on them. Costs 1 ms at degree 16.
+
+    References
+    ----------
+    .. [1] H. Ehlich and K. Zeller, "Schwankung von Polynomen zwischen
+       Gitterpunkten", Math. Z. 86, 1964, pp. 41-44.
+
+    Examples
+    --------
+    >>> from autospec_precond.classical import chebyshev
+    >>> from autospec_precond.certificate import certify
+    >>> certify(chebyshev(8, 1.0)).safe
+    True
+    """
+    executed = polynomial.rounded(dtype)
+    low, high = executed.interval
+    t = np.cos(np.pi * np.arange(12 * executed.degree + 13) / (12 * executed.degree + 12))
+    domain = spectrum_low + 0.5 * (high - spectrum_low) * (1.0 + t)
+    interval = low + 0.5 * (high - low) * (1.0 + t)
+    p = executed(domain)
+    q = interval * executed(interval)
+    scale = np.abs(p).max()
+    growth = tuple(
+        float(np.abs(x * executed(x)).max())
+        for x in (high * np.linspace(1.0, edge, 33) for edge in (1.01, 1.02, 1.05, 1.25))
+    )
+    real = np.finfo(np.empty(0, dtype).real.dtype)
+    limit = GROWTH_LIMIT["single" if real.bits == 32 else "double"]
+    return Certificate(
+        positive=is_positive(executed.coefficients),
+        margin=float(p.min() / scale),
+        rounding=float(
+            4
+            * (executed.degree + 1)
+            * real.eps
+            * np.abs(executed.coefficients).sum()
+            / scale
+        ),
+        low=low,
+        high=high,
+        q_min=float(q.min()),
+        q_max=float(q.max()),
+        growth=growth,
+        high_is_rigorous=bool(high_is_rigorous),
+        self_check=self_check,
+        bound_proved=bool(high_is_rigorous or growth[1] < limit),
+    )
+
+
+def is_positive(coefficients):
+    """Decide whether a Chebyshev series is positive on the whole real line.
+
+    Parameters
+    ----------
+    coefficients : sequence of float
+        Chebyshev coefficients, lowest degree first, on any interval.
+
+    Returns
+    -------
+    bool
+        True if the series has no real zero and is positive; exact.
+
+    Examples
+    --------
+    >>> from autospec_precond.certificate import is_positive
+    >>> is_positive([1.0, 0.0, 0.5]), is_positive([1.0, 0.0, 1.0])
+    (True, False)
+    """
+    powers = _powers(coefficients)
+    return bool(powers) and powers[0] > 0 and _distinct_real_roots(powers) == 0
+
+
+def count_real_roots(coefficients):
+    """Count the distinct real zeros of a Chebyshev series, exactly.
+
+    Parameters
+    ----------
+    coefficients : sequence of float
+        Chebyshev coefficients, lowest degree first, not all zero.
+
+    Returns
+    -------
+    int
+        Number of different real zeros, inside the interval or not.
+    """
+    return _distinct_real_roots(_powers(coefficients))
+
+
+def _powers(coefficients):
+    """Return integer coefficients of t^k, lowest first, proportional to the series."""
+    fractions = [Fraction(float(c)) for c in coefficients]
+    common = math.lcm(*(f.denominator for f in fractions))
+    series = [int(f * common) for f in fractions]
+    result = [0] * len(series)
+    before, now = [], [1]  # T_{k-1} and T_k in powers of t
+    for k, c in enumerate(series):
+        for j, value in enumerate(now):
+            result[j] += c * value
+        factor = 2 if k else 1
+        after = [0, *(factor * value for value in now)]
+        for j, value in enumerate(before):
+            after[j] -= value
+        before, now = now, after
+    while result and result[-1] == 0:
+        result.pop()
+    return result
+
+
+def _distinct_real_roots(p):
+    """Count by Sturm's theorem: sign changes at -∞ less those at +∞."""
+    chain = [p]
+    q = [j * value for j, value in enumerate(p)][1:]
+    while q:
+        chain.append(_primitive(q))
+        q = _negative_remainder(chain[-2], chain[-1])
+    right = [f[-1] > 0 for f in chain]
+    left = [(f[-1] > 0) == (len(f) % 2 == 1) for f in chain]
+    return _changes(left) - _changes(right)
+
+
+def _negative_remainder(a, b):
+    """Return a positive multiple of -(a mod b), integers all the way."""
+    a = list(a)
+    lead, size, sign = abs(b[-1]), len(b), 1 if b[-1] > 0 else -1
+    while len(a) >= size:
+        top, shift = sign * a[-1], len(a) - size
+        a = [lead * value for value in a[:-1]]
+        for j in range(size - 1):
+            a[shift + j] -= top * b[j]
+        while a and a[-1] == 0:
+            a.pop()
+    return [-value for value in a]
+
+
+def _primitive(p):
+    """Divide by the content, which keeps the integers as short as they can be."""
+    content = math.gcd(*p)
+    return [value // content for value in p] if content > 1 else p
+
+
+def _changes(signs):
+    return sum(a != b for a, b in itertools.pairwise(signs))

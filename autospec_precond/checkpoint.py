@@ -1,0 +1,126 @@
+"""Weights files: find, read, check, write. One safetensors file holds an engine.
+
+Its metadata are one JSON text with the format, the configuration of the network, and
+the provenance that training recorded: one, because safetensors keeps no order among
+several, and the same training must give the same bytes.
+"""
+
+import functools
+import hashlib
+import importlib.resources
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .engine import Engine, EngineConfig, init
+from .errors import CheckpointError
+
+__all__ = ["FORMAT", "SHIPPED", "load", "save"]
+
+FORMAT = "autospec_precond.engine/1"
+SHIPPED = "solve.safetensors"
+
+_KEY = "autospec_precond"
+
+
+def load(path=None):
+    """Read an engine.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        A file that `save` wrote; by default the weights that ship with the package.
+
+    Returns
+    -------
+    Engine
+        Ready to predict; the shipped one is read once per process.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated, of another format, or does not fit.
+    """
+    if path is None:
+        return _shipped()
+    path = Path(path)
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"make: engine must be a readable weights file; got {os.fspath(path)!r} "
+            f"({error.strerror}). Give the path of a .safetensors file or 'classical'."
+        ) from error
+    return _parse(blob, path.name)
+
+
+@functools.cache
+def _shipped():
+    data = importlib.resources.files("autospec_precond.weights_data")
+    return _parse(data.joinpath(SHIPPED).read_bytes(), SHIPPED)
+
+
+def _parse(blob, name):
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as parse
+
+    remedy = "Train it again with this version, or use the shipped weights."
+    try:
+        params = parse(blob)
+        size = int.from_bytes(blob[:8], "little")
+        header = json.loads(blob[8 : 8 + size])
+        metadata = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"make: engine must be a whole safetensors file; got {name}, which is "
+            f"truncated or damaged ({error}). Copy it again."
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"make: engine must have format {FORMAT!r}; got {name} with "
+            f"{metadata.get('format')!r}. {remedy}"
+        )
+    try:
+        config = EngineConfig(**metadata["config"])
+        provenance = metadata["provenance"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"make: engine must describe its network; got {name} with a configuration "
+            f"that does not fit ({error}). {remedy}"
+        ) from error
+    wanted = {k: v.shape for k, v in init(config, np.random.default_rng(0)).items()}
+    found = {k: v.shape for k, v in params.items()}
+    if wanted != found or config.n_features != EngineConfig().n_features:
+        raise CheckpointError(
+            f"make: engine must fit this version, {EngineConfig().to_dict()}; got {name} "
+            f"with {config.to_dict()} and arrays {found}. {remedy}"
+        )
+    if not all(np.isfinite(v).all() for v in params.values()):
+        raise CheckpointError(f"make: engine must be finite; got {name} with NaN. {remedy}")
+    return Engine(config, params, provenance, name, hashlib.sha256(blob).hexdigest()[:12])
+
+
+def save(path, config, params, provenance):
+    """Write an engine, beside the target first, so that a failure leaves the old file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Target, by convention ending in .safetensors.
+    config : EngineConfig
+        Shape of the network.
+    params : dict of str to ndarray
+        Parameters; stored in float32.
+    provenance : dict
+        JSON-able record of seed, families, evaluation and versions.
+    """
+    from safetensors.numpy import save as serialise
+
+    path = Path(path)
+    metadata = {"format": FORMAT, "config": config.to_dict(), "provenance": provenance}
+    arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in params.items()}
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(serialise(arrays, {_KEY: json.dumps(metadata, sort_keys=True)}))
+    os.replace(beside, path)

@@ -1,0 +1,171 @@
+"""Keyword values of public functions: converted, or refused in one sentence.
+
+Every public function starts here and in `operands`; below these nothing is checked twice.
+"""
+
+import operator
+
+import numpy as np
+
+__all__ = ["as_rng", "check_base", "check_choice", "check_degree", "check_steps"]
+
+
+def check_base(base, operand, caller):
+    """Return the name of a base, or the user's preconditioner.
+
+    Parameters
+    ----------
+    base : str, LinearOperator, object with solve, or None
+        What the caller passed.
+    operand : Operand
+        A.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    str, object or None
+        An object has shape and ``@``, or solve.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of those, or of another shape.
+    """
+    if base is None or isinstance(base, str):
+        if base is not None:
+            check_choice(base, "base", ("none", "jacobi"), caller)
+        return base
+    if callable(getattr(base, "aspreconditioner", None)):
+        base = base.aspreconditioner()  # one cycle; `solve` of PyAMG iterates
+    if hasattr(base, "shape") and hasattr(type(base), "__matmul__"):
+        if tuple(base.shape) != (operand.n, operand.n):
+            raise ValueError(
+                f"{caller}: base must have the shape of A, {(operand.n, operand.n)}; got "
+                f"{tuple(base.shape)}."
+            )
+        return base
+    if callable(getattr(base, "solve", None)):
+        return base
+    raise TypeError(
+        f"{caller}: base must be 'none', 'jacobi', an operator with shape and @, or an "
+        f"object with solve; got {type(base).__name__}."
+    )
+
+
+def check_choice(value, name, known, caller):
+    """Refuse a keyword value that is not one of the known words.
+
+    Parameters
+    ----------
+    value : object
+        What the caller passed.
+    name : str
+        The keyword.
+    known : sequence of str
+        The words.
+    caller : str
+        Name that the message starts with.
+
+    Raises
+    ------
+    ValueError
+        With the known words.
+    """
+    if not isinstance(value, str) or value not in known:
+        words = ", ".join(repr(word) for word in known)
+        raise ValueError(f"{caller}: {name} must be one of {words}; got {value!r}.")
+
+
+def check_degree(degree, caller):
+    """Return an even degree, at least 0, at most 128.
+
+    Parameters
+    ----------
+    degree : int
+        What the caller passed.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    int
+        The degree.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not; an odd one names its neighbours.
+    """
+    if isinstance(degree, (bool, np.bool_)) or not hasattr(degree, "__index__"):
+        raise TypeError(f"{caller}: degree must be an int; got {degree!r}.")
+    degree = operator.index(degree)
+    if degree < 0 or degree > 128:
+        raise ValueError(f"{caller}: degree must be between 0 and 128; got {degree}.")
+    if degree % 2:
+        raise ValueError(
+            f"{caller}: degree must be even, or p would be negative somewhere; got "
+            f"{degree}. Use {degree - 1} or {degree + 1}."
+        )
+    return degree
+
+
+def check_steps(n_probe, n, caller):
+    """Return the number of Lanczos steps.
+
+    Parameters
+    ----------
+    n_probe : int or None
+        What the caller passed; None for 12.
+    n : int
+        Rows of A; more steps than that do not exist.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    int
+        Between 1 and n.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an int, or below 2.
+    """
+    if n_probe is None:
+        return min(12, n)
+    if isinstance(n_probe, (bool, np.bool_)) or not hasattr(n_probe, "__index__"):
+        raise TypeError(f"{caller}: n_probe must be an int; got {n_probe!r}.")
+    n_probe = operator.index(n_probe)
+    if n_probe < 2:
+        raise ValueError(f"{caller}: n_probe must be at least 2; got {n_probe}.")
+    return min(n_probe, n)
+
+
+def as_rng(rng, caller):
+    """Return a generator.
+
+    Parameters
+    ----------
+    rng : int, numpy.random.Generator or None
+        What the caller passed.
+    caller : str
+        Name that the message starts with.
+
+    Returns
+    -------
+    numpy.random.Generator
+        The caller's own where one was passed.
+
+    Raises
+    ------
+    TypeError
+        If it is none of those.
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{caller}: rng must be a non-negative int, a numpy.random.Generator or None; "
+            f"got {rng!r}."
+        ) from error

@@ -1,0 +1,262 @@
+"""The choice of a polynomial: probe, predict, check the bound, certify, repair."""
+
+import warnings
+
+import numpy as np
+
+from . import certificate, classical, cost, probing
+from .errors import UncertifiedWarning
+from .linop import core
+from .polynomial import Polynomial
+
+__all__ = ["Chooser"]
+
+_N_REPAIRS = 6  # of `high`, before the rigorous bound is taken
+_RAISE = 1.02  # by at least this factor each time
+
+
+class Chooser:
+    """The choice of a polynomial, step by step, and the account of its products.
+
+    Parameters
+    ----------
+    based : Based
+        The operator S.
+    stored : Stored
+        The same as the kernel reads it.
+    kernel : str
+        'reference' or 'fused'.
+    vector_dtype : dtype
+        Of the vectors in the recurrence.
+
+    Attributes
+    ----------
+    polynomial : Polynomial
+        The choice.
+    certificate : Certificate
+        What is proved about it.
+    found : Probe or None
+        What the probe found, `high` as last raised.
+    engine : str
+        Where the polynomial comes from, for the report.
+    predicted : dict of int to float
+        Seconds per candidate degree.
+    n_products : int
+        Products with A spent.
+    notes : list of str
+        Sentences for the report.
+    """
+
+    def __init__(self, based, stored, kernel, vector_dtype):
+        self.based = based
+        self.stored = stored
+        self.kernel = kernel
+        self.vector_dtype = vector_dtype
+        self.found = None
+        self.predicted = {}
+        self.n_products = 0
+        self.notes = []
+
+    def given(self, state):
+        """Take the polynomial of the caller's; refuse one that is not positive.
+
+        Parameters
+        ----------
+        state : dict
+            Holds 'polynomial', and what `PolynomialPreconditioner.state` adds.
+        """
+        self.polynomial = state["polynomial"]
+        self.engine = state.get("engine", "given")
+        self.certificate = self._certify(
+            self.polynomial, state.get("high_is_rigorous", False), state.get("self_check")
+        )
+        if not self.certificate.safe:
+            raise ValueError(
+                "make: the polynomial must be positive on the real line with a margin "
+                f"over rounding; got one of degree {self.polynomial.degree} where "
+                f"{self.certificate.reason()}. Use an even degree and a residual "
+                "polynomial below 1 between its roots."
+            )
+        if "high_is_rigorous" not in state:
+            self._check_given()
+        self.notes.append("the polynomial was given: the spectrum was not probed")
+
+    def _check_given(self):
+        """Check that the interval of a bare polynomial reaches up to the spectrum."""
+        start = np.random.default_rng(0).standard_normal(self.based.n)
+        figure, _ = self._self_check(self.polynomial, start.astype(self.based.dtype))
+        self.certificate = self._certify(self.polynomial, False, figure)
+        if figure > 1:
+            self._warn(
+                f"the spectrum of A reaches above the interval of the polynomial given "
+                f"(up to {self.polynomial.interval[1]:.3g}): it may converge slowly"
+            )
+
+    def probe(self, n_steps, rng, real_dtype):
+        """Probe the based operator; refuse one that is not positive definite.
+
+        Parameters
+        ----------
+        n_steps : int
+            Lanczos steps.
+        rng : numpy.random.Generator
+            Source of the start vectors.
+        real_dtype : dtype
+            Real type of A's precision: its rounding may make a Ritz value negative.
+        """
+        self.found, self.last = probing.probe_operator(self.based, n_steps, rng)
+        self.noise = rng.standard_normal(self.based.n).astype(self.based.dtype)
+        self.n_products = self.found.n_products
+        theta = self.found.ritz_values
+        if not np.isfinite(theta).all() or not np.isfinite(self.found.high):
+            raise ValueError(
+                "make: the products of A (and of base) must be finite; got Ritz values "
+                f"{theta}."
+            )
+        below = 100 * np.finfo(real_dtype).eps * theta.size
+        if theta[-1] <= 0 or theta[0] < -below * theta[-1]:
+            raise ValueError(
+                "make: A must be positive definite; got a Ritz value of "
+                f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). For an indefinite A use "
+                "minres, or gmres, without this preconditioner."
+            )
+        if self.found.n_steps < n_steps:
+            self.notes.append(
+                f"the Krylov space ended after {self.found.n_steps} of {n_steps} steps: "
+                "the start vector sees no more different eigenvalues"
+            )
+
+    def choose(self, degree, model, costs):
+        """Choose degree and polynomial, check the bound, certify.
+
+        Parameters
+        ----------
+        degree : int or None
+            What the caller asked for.
+        model : Engine or None
+            None for the classical polynomial.
+        costs : Costs
+            What a candidate degree is judged by.
+        """
+        name = "classical" if model is None else f"{model.name} {model.digest}"
+        self.engine = name
+        free = degree is None
+        if free:
+            check = 0 if self.found.high_is_rigorous else 1
+            self.predicted = cost.candidates(
+                costs, self.found, lambda d: check * probing.n_check_products(d)
+            )
+            degree = min(self.predicted, key=self.predicted.get)
+            if degree == 0:
+                self.notes.append(
+                    "easy for plain CG: no polynomial pays for itself here, M is the base"
+                )
+        if degree == 0:
+            self._take_base()
+            return
+        self._settle(degree, model)
+        if free:
+            allowed = [d for d in self.predicted if 0 < d <= degree]
+            while not self.certificate.bound_proved and len(allowed) > 1:
+                allowed.pop()
+                self._settle(allowed[-1], model)
+        if not self.certificate.bound_proved:
+            self._use_rigorous_bound(model)
+        if not self.certificate.safe:
+            reason = self.certificate.reason()
+            self._take_base()
+            self._warn(
+                f"no polynomial of degree {degree} can be certified in this precision "
+                f"({reason}), M is the base alone; use a lower degree or precision='double'"
+            )
+
+    def _take_base(self):
+        high = self.found.high
+        self.polynomial = Polynomial((0.5 * high, high), (1.0,))
+        self.engine = "none"
+        self.certificate = self._certify(self.polynomial, self.found.high_is_rigorous, None)
+
+    def _settle(self, degree, model):
+        """Predict, certify and self-check; raise `high` until the check is passed."""
+        for _ in range(_N_REPAIRS):
+            polynomial = self._predict(degree, model)
+            if self.found.high_is_rigorous:
+                figure = None
+                break
+            # The last vector alone lacks what the probe has found exactly.
+            start = self.last + 0.3 / np.linalg.norm(self.noise) * self.noise
+            figure, bound = self._self_check(polynomial, start)
+            if figure <= 1:
+                break
+            before = self.found.high
+            high = max(bound, _RAISE * before)
+            self.found = _with_bound(self.found, high, False)
+            self.notes.append(
+                f"the spectrum reached above {before:.4g}: bound raised to {high:.4g}"
+            )
+        self.polynomial = polynomial
+        self.certificate = self._certify(polynomial, self.found.high_is_rigorous, figure)
+        if figure is not None and figure > 1:
+            self._use_rigorous_bound(model)
+
+    def _use_rigorous_bound(self, model):
+        """Take the proved bound of the spectrum where there is one, else warn."""
+        degree = self.polynomial.degree
+        if self.based.matrix is None:
+            self._warn(
+                "the upper bound of the spectrum is an estimate, and at degree "
+                f"{degree} an error of 2 % in it would matter; give a lower degree"
+            )
+            return
+        bound = probing.rigorous_bound(self.based.matrix)
+        self.n_products += probing.N_BOUND_PRODUCTS
+        self.notes.append(f"degree {degree} needs a proved bound: high is {bound:.4g}")
+        self.found = _with_bound(self.found, bound, True)
+        self.polynomial = self._predict(degree, model)
+        self.certificate = self._certify(self.polynomial, True, None)
+
+    def _predict(self, degree, model):
+        """Return a certified polynomial: corrections shrink until it is one."""
+        high, rigorous = self.found.high, self.found.high_is_rigorous
+        if model is None:
+            return classical.chebyshev(degree, high)
+        for shrink in (1.0, 0.5, 0.25, 0.0):
+            polynomial = model.predict(self.found, degree, shrink)
+            if self._certify(polynomial, rigorous, None).safe:
+                break
+            self.notes.append(
+                f"a prediction was not positive: corrections shrunk from {shrink:g}"
+            )
+        return polynomial
+
+    def _certify(self, polynomial, rigorous, figure):
+        return certificate.certify(
+            polynomial,
+            dtype=self.vector_dtype,
+            high_is_rigorous=rigorous,
+            self_check=figure,
+        )
+
+    def _self_check(self, polynomial, start):
+        """Run the self-check through the kernel that will be used."""
+        run = core(self.stored, polynomial, self.kernel)
+        inner = self.based.inner
+
+        def apply(x):
+            x = (x if inner is None else inner(x)).astype(self.vector_dtype)
+            result = run(x, (np.empty_like(x), np.empty_like(x)))
+            return result.astype(self.based.dtype) / self.stored.unit
+
+        self.n_products += probing.n_check_products(polynomial.degree)
+        largest = self.found.ritz_values[-1] if self.found else 0.0
+        return probing.self_check(
+            self.based.product, polynomial, apply, start, inner=inner, largest=largest
+        )
+
+    def _warn(self, text):
+        self.notes.append(f"UNPROVED: {text}")
+        warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=5)
+
+
+def _with_bound(found, high, rigorous):
+    return type(found)(**{**vars(found), "high": high, "high_is_rigorous": rigorous})

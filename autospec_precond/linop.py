@@ -1,0 +1,348 @@
+"""The preconditioner M = p(A) as SciPy's solvers take it: a LinearOperator."""
+
+import collections
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from . import kernels
+from .kernels import layout
+from .kernels.layout import Stored
+from .polynomial import Polynomial
+from .report import Report
+
+__all__ = ["STATE_FORMAT", "Parts", "PolynomialPreconditioner", "core"]
+
+STATE_FORMAT = "autospec_precond.state/1"
+
+# float32 vectors hold numbers far from one only up to here; beyond, a vector is scaled
+# before it is rounded.
+_SINGLE_RANGE = 1e25
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a preconditioner consists of; what is pickled.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, n).
+    dtype : dtype
+        Type of A.
+    stored : Stored
+        The based operator in the form that the kernel reads.
+    scale : ndarray, shape (n,), or None
+        D^(-1/2) of the base.
+    inner : callable or None
+        The user's preconditioner that the polynomial stands on.
+    polynomial : Polynomial
+        p, in the units of the based operator.
+    precision, kernel : str
+        As chosen.
+    report : Report
+        What was found and decided.
+    """
+
+    shape: tuple
+    dtype: np.dtype
+    stored: Stored
+    scale: np.ndarray | None
+    inner: object
+    polynomial: Polynomial
+    precision: str
+    kernel: str
+    report: Report
+
+
+class PolynomialPreconditioner(LinearOperator):
+    """A certified polynomial of A that approximates its inverse; made by `make`.
+
+    Parameters
+    ----------
+    parts : Parts
+        What it consists of.
+
+    Attributes
+    ----------
+    report : Report
+        What was probed, chosen and proved; prints as a table.
+    polynomial : Polynomial
+        p, in the units of the based operator.
+    certificate : Certificate
+        What is proved about p.
+    probe : Probe or None
+        None where the polynomial was given.
+    degree : int
+        Products with A per application.
+    solver, precision, device, storage, kernel : str
+        What was chosen.
+    n_threads : int
+        Threads of one application.
+
+    See Also
+    --------
+    autospec_precond.make : Makes it.
+
+    Notes
+    -----
+    M = D^(-1/2) p(D^(-1/2) A D^(-1/2)) D^(-1/2) is Hermitian and positive definite, and
+    the same at every application. It holds its own copy of A: when the values of A
+    change, make it again. Several threads may apply one M, and a forked process may.
+    An application allocates its result only; scratch vectors, three per column, are
+    kept for the next one.
+
+    The type of a result is ``np.result_type(M.dtype, x.dtype)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> import autospec_precond as ap
+    >>> A = sp.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(50, 50))
+    >>> M = ap.make(A, degree=8)
+    >>> M
+    <50x50 PolynomialPreconditioner of degree 8 on [..., ...], dtype=float64>
+    >>> (M @ np.ones((50, 3))).shape
+    (50, 3)
+    """
+
+    device = "cpu"
+    solver = "cg"
+    n_threads = 1
+
+    def __init__(self, parts):
+        super().__init__(dtype=np.dtype(parts.dtype), shape=parts.shape)
+        self._parts = parts
+        self._run = core(parts.stored, parts.polynomial, parts.kernel)
+        self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
+        # append and pop of a deque are atomic: a lock that no fork can leave locked.
+        self._pool = collections.deque(maxlen=4)
+
+    @property
+    def report(self):
+        """What was probed, chosen and proved."""
+        return self._parts.report
+
+    @property
+    def polynomial(self):
+        """The polynomial p."""
+        return self._parts.polynomial
+
+    @property
+    def certificate(self):
+        """What is proved about p."""
+        return self._parts.report.certificate
+
+    @property
+    def probe(self):
+        """What the probe found."""
+        return self._parts.report.probe
+
+    @property
+    def degree(self):
+        """Number of products with A per application."""
+        return self._parts.polynomial.degree
+
+    @property
+    def precision(self):
+        """Precision of values and vectors: 'single', 'mixed' or 'double'."""
+        return self._parts.precision
+
+    @property
+    def kernel(self):
+        """The kernel that runs: 'fused' or 'reference'."""
+        return self._parts.kernel
+
+    @property
+    def storage(self):
+        """How the based operator is stored: 'csr', 'dense' or 'operator'."""
+        return self._parts.stored.kind
+
+    def apply_into(self, x, out):
+        """Write M x into an array of the caller's.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n,) or (..., n, k)
+            Vector, block in any memory order, or stack of blocks.
+        out : ndarray, shape of `x`
+            Where the result goes; may be `x` itself.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, or `out` cannot hold the result.
+
+        Notes
+        -----
+        ``degree`` products, each one sweep over A for all columns; allocates nothing of
+        the length of `x` from the second call with as many columns on.
+        """
+        x = np.asarray(x)
+        n = self.shape[0]
+        if x.shape != (n,) and (x.ndim < 2 or x.shape[-2] != n):
+            raise ValueError(
+                f"apply_into: x must have shape ({n},) or (..., {n}, k); got {x.shape}."
+            )
+        result = np.result_type(self.dtype, x.dtype)
+        fits = isinstance(out, np.ndarray) and out.shape == x.shape and out.flags.writeable
+        if not fits or not np.can_cast(result, out.dtype, "same_kind"):
+            raise ValueError(
+                f"apply_into: out must be a writeable array of shape {x.shape} that can "
+                f"hold {result}; got {type(out).__name__} of shape {np.shape(out)} and "
+                f"type {getattr(out, 'dtype', None)}."
+            )
+        if x.size:
+            self._apply(x, out)
+
+    def state(self):
+        """Return all that `make` needs to build the same M again without a probe.
+
+        Returns
+        -------
+        dict
+            JSON-able, below 4 KB; pass it as ``make(A, polynomial=state)``.
+        """
+        return {
+            "format": STATE_FORMAT,
+            "polynomial": self.polynomial.to_dict(),
+            "base": self.report.base,
+            "precision": self.precision,
+            "engine": self.report.engine,
+            "high_is_rigorous": self.certificate.high_is_rigorous,
+            "self_check": self.certificate.self_check,
+        }
+
+    def __repr__(self):
+        n, m = self.shape
+        low, high = self.polynomial.interval
+        return (
+            f"<{n}x{m} PolynomialPreconditioner of degree {self.degree} on "
+            f"[{low:.3g}, {high:.3g}], dtype={self.dtype}>"
+        )
+
+    def _repr_html_(self):
+        return self.report._repr_html_()
+
+    def __reduce__(self):
+        return type(self), (self._parts,)
+
+    def _matvec(self, x):
+        return self._matmat(x)
+
+    def _matmat(self, X):
+        X = np.asarray(X)
+        out = np.empty(X.shape, np.result_type(self.dtype, X.dtype))
+        if X.size:
+            self._apply(X, out)
+        return out
+
+    def _rmatvec(self, x):
+        return self._matmat(x)
+
+    def _rmatmat(self, X):
+        return self._matmat(X)
+
+    def _adjoint(self):
+        return self
+
+    def _transpose(self):
+        return super()._transpose() if self.dtype.kind == "c" else self
+
+    def _apply(self, x, out):
+        """Scale into the scratch, run the kernel, scale out of it."""
+        n = self.shape[0]
+        split = x.dtype.kind == "c" and self.dtype.kind != "c"
+        sources = (x.real, x.imag) if split else (x,)
+        targets = (out.real, out.imag) if split else (out,)
+        # Rows first: (n, ...) of a vector, a block or a stack, all one block here.
+        sources = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in sources]
+        targets = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in targets]
+        rest = sources[0].shape[1:]
+        shape = (n, len(sources), *rest)
+        scale = self._parts.scale
+        if scale is not None:
+            scale = scale.reshape(n, *(1 for _ in rest))
+        n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
+        factor = self._range_factor(x)
+        unit = self._parts.stored.unit
+        with self._workspace(n_columns) as (start, *work):
+            view = start.reshape(shape)
+            for j, part in enumerate(sources):
+                if factor != 1.0:
+                    part = part * factor
+                _scaled(part, scale, view[:, j])
+            if self._parts.inner is not None:
+                start[...] = self._parts.inner(start)
+            view = self._run(start, work).reshape(shape)
+            for j, part in enumerate(targets):
+                _scaled(view[:, j], scale, part)
+        if factor * unit != 1.0:
+            out *= out.real.dtype.type(1.0 / (factor * unit))
+
+    def _range_factor(self, x):
+        """Return a power of two that brings `x` into the range of float32 vectors."""
+        if self._vector_dtype.itemsize == np.result_type(self.dtype, x.dtype).itemsize:
+            return 1.0
+        parts = (x.real, x.imag) if x.dtype.kind == "c" else (x,)
+        largest = max(max(float(p.max()), -float(p.min())) for p in parts)
+        scale = self._parts.scale
+        edges = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
+        inside = (
+            largest * edges[1] < _SINGLE_RANGE and largest * edges[0] > 1 / _SINGLE_RANGE
+        )
+        if inside or largest == 0 or not np.isfinite(largest):
+            return 1.0
+        return float(2.0 ** -np.round(np.log2(largest) + np.log2(edges[1])))
+
+    @contextlib.contextmanager
+    def _workspace(self, n_columns):
+        """Lend three scratch arrays, (n,) or (n, k) in C order."""
+        n = self.shape[0]
+        size = n * n_columns
+        try:
+            buffer = self._pool.pop()
+        except IndexError:
+            buffer = np.empty(0, self._vector_dtype)
+        if buffer.size < 3 * size:
+            buffer = np.empty(3 * size, self._vector_dtype)
+        shape = (n,) if n_columns == 1 else (n, n_columns)
+        try:
+            yield [buffer[k * size : (k + 1) * size].reshape(shape) for k in range(3)]
+        finally:
+            self._pool.append(buffer)
+
+
+def core(stored, polynomial, kernel):
+    """Return p of the stored operator as a function of a vector and scratch.
+
+    Parameters
+    ----------
+    stored : Stored
+        The operator; S is ``stored.unit`` times it.
+    polynomial : Polynomial
+        The p to apply.
+    kernel : str
+        'reference' or 'fused'.
+
+    Returns
+    -------
+    callable
+        ``run(x, work)`` returns unit times p(S) x: numbers of the order of one, which
+        float32 can hold whatever the scale of A.
+    """
+    _, apply = kernels.select(stored.kind, kernel)
+    coefficients = np.asarray(polynomial.coefficients) * stored.unit
+    alpha, beta = polynomial.affine
+    affine = (alpha * stored.unit, beta)
+    return lambda x, work: apply(stored, coefficients, affine, x, work)
+
+
+def _scaled(x, scale, out):
+    if scale is None:
+        np.copyto(out, x, casting="same_kind")
+    else:
+        np.multiply(x, scale, out=out, casting="same_kind")

@@ -1,0 +1,324 @@
+"""The matrix that a caller passed, as we compute with it, or why we cannot.
+
+Nothing of the caller's is changed, not even the flags that SciPy caches on its matrices.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+__all__ = ["Operand", "as_operand", "check_diagonal", "check_hermitian", "check_inner"]
+
+# Relative to the largest entry; 8 of 41 positive definite matrices of public
+# collections are Hermitian only up to rounding.
+_HERMITIAN_TOL = {np.dtype("f4"): 1e-5, np.dtype("f8"): 1e-12}
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A, ready to compute with.
+
+    Attributes
+    ----------
+    matrix : csr_array or ndarray or None
+        A where it is explicit; shares memory with the caller's.
+    operator : object with ``@``
+        `matrix`, or the caller's operator.
+    dtype : dtype
+        float32, float64, complex64 or complex128.
+    notes : tuple of str
+        What was converted, for the report.
+    """
+
+    matrix: object
+    operator: object
+    dtype: np.dtype
+    notes: tuple
+
+    @property
+    def n(self):
+        """Number of rows."""
+        return self.operator.shape[0]
+
+    @property
+    def real_dtype(self):
+        """Real type of the same precision: float32 or float64."""
+        return np.empty(0, self.dtype).real.dtype
+
+    def diagonal(self):
+        """Return the diagonal of an explicit A.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            In the type of A.
+        """
+        return self.matrix.diagonal()
+
+
+def as_operand(A, caller):
+    """Convert and check the matrix.
+
+    Parameters
+    ----------
+    A : sparse array or matrix, ndarray, LinearOperator, or object with shape, dtype and @
+        What the caller passed.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    Operand
+        Square, not empty, finite where it is explicit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        In one sentence, with what came.
+    """
+    if isinstance(A, (list, tuple, str, bytes)) or not hasattr(A, "shape"):
+        raise TypeError(
+            f"{caller}: A must be a sparse array, an ndarray or an operator with shape, "
+            f"dtype and @; got {type(A).__name__}. Convert it with numpy.asarray(A)."
+        )
+    if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
+        raise ValueError(f"{caller}: A must be square; got shape {tuple(A.shape)}.")
+    if A.shape[0] == 0:
+        raise ValueError(f"{caller}: A must not be empty; got shape (0, 0).")
+    if sp.issparse(A):
+        # A shallow copy takes the flags that SciPy sets while it converts.
+        matrix = _canonical(copy.copy(A).tocsr())
+    elif isinstance(A, np.ndarray):
+        matrix = np.asarray(A)
+    else:
+        return _from_operator(A, caller)
+    dtype, notes = _working_dtype(matrix.dtype, caller)
+    matrix = matrix.astype(dtype, copy=False)
+    _check_finite(matrix, caller)
+    return Operand(matrix, matrix, dtype, notes)
+
+
+def _canonical(csr):
+    """Return rows sorted and without duplicates, sharing memory where they are."""
+    csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
+    csr.check_format(full_check=True)  # a kernel would read outside of its arrays
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr
+
+
+def _from_operator(A, caller):
+    dtype = getattr(A, "dtype", None)
+    if dtype is None or not hasattr(type(A), "__matmul__"):
+        raise TypeError(
+            f"{caller}: A must have shape, dtype and the operator @; got "
+            f"{type(A).__name__}. Wrap it with scipy.sparse.linalg.aslinearoperator."
+        )
+    dtype, notes = _working_dtype(np.dtype(dtype), caller)
+    x = np.ones(A.shape[0], dtype)
+    y = A @ x
+    if not isinstance(y, np.ndarray) or y.shape != x.shape:
+        raise ValueError(
+            f"{caller}: the product of A with a vector of shape {x.shape} must be an "
+            f"ndarray of that shape; got {type(y).__name__} of shape {np.shape(y)}."
+        )
+    if y.dtype.kind not in "biufc" or (y.dtype.kind == "c" and dtype.kind != "c"):
+        raise TypeError(
+            f"{caller}: the product of A must have a type that A.dtype = {A.dtype} can "
+            f"hold; got {y.dtype}. Give A the dtype of its products."
+        )
+    return Operand(None, A, dtype, (*notes, "matrix-free: entries unknown"))
+
+
+def _working_dtype(dtype, caller):
+    """Return the floating type we compute in, and a note where it is another one."""
+    kind, size = dtype.kind, dtype.itemsize
+    if kind not in "biufc":
+        raise TypeError(
+            f"{caller}: A must hold numbers; got dtype {dtype}. Convert it with "
+            "A.astype(float)."
+        )
+    if kind in "biu":
+        target = "f8"
+    elif kind == "f":
+        target = "f4" if size <= 4 else "f8"
+    else:
+        target = "c8" if size <= 8 else "c16"
+    target = np.dtype(target)
+    notes = () if target == dtype else (f"A converted from {dtype} to {target}",)
+    return target, notes
+
+
+def _check_finite(matrix, caller):
+    data = matrix.data if sp.issparse(matrix) else matrix
+    finite = np.isfinite(data)
+    if finite.all():
+        return
+    first = int(np.argmin(finite)) if finite.ndim == 1 else np.argwhere(~finite)[0]
+    if sp.issparse(matrix):
+        row = int(np.searchsorted(matrix.indptr, first, side="right")) - 1
+        column = int(matrix.indices[first])
+    else:
+        row, column = (int(i) for i in first)
+    raise ValueError(
+        f"{caller}: A must be finite; got {np.count_nonzero(~finite)} non-finite "
+        f"entries, the first at ({row}, {column})."
+    )
+
+
+def check_hermitian(operand, rng, caller):
+    """Refuse a matrix that is not Hermitian, by two random products.
+
+    Parameters
+    ----------
+    operand : Operand
+        A.
+    rng : numpy.random.Generator
+        Source of the two vectors.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    int
+        Products with A spent: 2.
+
+    Raises
+    ------
+    ValueError
+        If |a_ij - conj(a_ji)| exceeds 1e-12 (float32: 1e-5) of the largest entry.
+
+    Notes
+    -----
+    Compares x* A y with the conjugate of y* A x. Only when they differ is the
+    transpose formed, to name the entry: it may still be rounding.
+    """
+    x, y = (_probe_vector(rng, operand) for _ in range(2))
+    Ax, Ay = (np.asarray(operand.operator @ v) for v in (x, y))
+    gap = abs(np.vdot(y, Ax) - np.conj(np.vdot(x, Ay)))
+    tol = _HERMITIAN_TOL[operand.real_dtype]
+    if operand.matrix is None:
+        largest = max(np.abs(Ax).max(), np.abs(Ay).max())
+        if not np.isfinite(largest):
+            raise ValueError(f"{caller}: the products of A must be finite; got {largest}.")
+        if gap > tol * largest * np.sqrt(operand.n):
+            raise ValueError(
+                f"{caller}: A must be Hermitian; got an operator with x* A y and "
+                f"(y* A x)* apart by {gap / largest:.1e} of its largest product. For a "
+                "general matrix use gmres or bicgstab without this preconditioner."
+            )
+        return 2
+    A = operand.matrix
+    largest = float(abs(A).max())
+    if gap <= tol * largest:
+        return 2
+    difference = abs(A - A.conj().T)
+    worst = float(difference.max())
+    if worst > tol * largest:
+        if sp.issparse(difference):
+            difference = difference.tocoo()
+            k = int(np.argmax(difference.data))
+            row, column = int(difference.row[k]), int(difference.col[k])
+        else:
+            row, column = map(int, np.unravel_index(np.argmax(difference), A.shape))
+        row, column = sorted((row, column))
+        raise ValueError(
+            f"{caller}: A must be Hermitian; got entries ({row}, {column}) and "
+            f"({column}, {row}) apart by {worst / largest:.1e} of the largest entry "
+            f"(allowed {tol:.0e}). For a general matrix use gmres or bicgstab without "
+            "this preconditioner."
+        )
+    return 2
+
+
+def check_inner(inner, operand, rng, caller):
+    """Refuse a preconditioner of the caller's that shows it is not positive definite.
+
+    Parameters
+    ----------
+    inner : callable
+        Takes x, returns B x.
+    operand : Operand
+        A.
+    rng : numpy.random.Generator
+        Source of two vectors.
+    caller : str
+        Name that the message starts with.
+
+    Raises
+    ------
+    ValueError
+        If x* B x is not positive, or x* B y and (y* B x)* differ by more than 1e-6.
+    """
+    x, y = (_probe_vector(rng, operand) for _ in range(2))
+    Bx, By = inner(x), inner(y)
+    energies = [np.vdot(x, Bx).real, np.vdot(y, By).real]
+    gap = abs(np.vdot(y, Bx) - np.conj(np.vdot(x, By)))
+    if not min(energies) > 0 or not gap <= 1e-6 * max(energies):
+        raise ValueError(
+            f"{caller}: base must be Hermitian positive definite; got x* B x = "
+            f"{energies[0]:.2g} and {energies[1]:.2g} for two random vectors, and "
+            f"x* B y and (y* B x)* apart by {gap:.1e}. Use a symmetric preconditioner, or "
+            "'jacobi'."
+        )
+
+
+def _probe_vector(rng, operand):
+    """Draw entries of modulus 0.5 to 1.5: no entry of A can hide behind a small one."""
+    x = rng.uniform(0.5, 1.5, operand.n)
+    if operand.dtype.kind == "c":
+        return x * np.exp(2j * np.pi * rng.random(operand.n))
+    return x * rng.choice((-1.0, 1.0), operand.n)
+
+
+def check_diagonal(operand, diagonal, caller):
+    """Return the positive diagonal that 'jacobi' scales with.
+
+    Parameters
+    ----------
+    operand : Operand
+        A.
+    diagonal : array_like, shape (n,), or None
+        The caller's, or None for that of an explicit A.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    ndarray, shape (n,), or None
+        None where it is not known; float64.
+
+    Raises
+    ------
+    ValueError
+        If an entry is not positive: no positive definite matrix has one.
+    """
+    given = diagonal is not None
+    if not given:
+        if operand.matrix is None:
+            return None
+        diagonal = operand.diagonal()
+    values = np.asarray(diagonal)
+    if values.shape != (operand.n,) or values.dtype.kind not in "biufc":
+        raise ValueError(
+            f"{caller}: diagonal must be numbers of shape ({operand.n},); got "
+            f"{values.dtype} of shape {values.shape}."
+        )
+    values = values.real.astype(np.float64)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        what = "diagonal" if given else "the diagonal of A"
+        hint = (
+            "A is negative definite: pass -A and -b."
+            if (values < 0).all()
+            else "A is not positive definite: use minres or gmres without it."
+        )
+        raise ValueError(
+            f"{caller}: {what} must be positive; got {values[row]:g} in row {row} "
+            f"({np.count_nonzero(bad)} such rows). {hint}"
+        )
+    return values

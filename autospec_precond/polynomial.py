@@ -1,0 +1,235 @@
+"""The polynomial p of a preconditioner: evaluate, build from roots, store as JSON."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+__all__ = ["Polynomial"]
+
+_FORMAT = "autospec_precond.polynomial/1"
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """A real polynomial p, meant to be close to 1/λ on an interval.
+
+    Parameters
+    ----------
+    interval : tuple of float, (low, high)
+        Where p was built to be close to 1/λ, in the units of the eigenvalues of the
+        based operator; 0 < low < high.
+    coefficients : tuple of float, length degree + 1
+        Chebyshev coefficients, lowest degree first, on the domain ``[0, high]``, in
+        units of 1/eigenvalue.
+
+    Raises
+    ------
+    ValueError
+        If the interval is empty or not positive, or a coefficient is not finite.
+
+    Notes
+    -----
+    The domain of the Chebyshev basis reaches down to zero, not to `low` only: the
+    spectrum of a positive definite operator may go below `low`, and the basis
+    stays bounded by one there. Evaluation costs ``degree`` operations per point.
+
+    References
+    ----------
+    .. [1] Y. Saad, "Iterative Methods for Sparse Linear Systems", 2nd ed., SIAM,
+       2003, section 12.3.
+
+    Examples
+    --------
+    >>> from autospec_precond import Polynomial
+    >>> p = Polynomial(interval=(1.0, 4.0), coefficients=(0.5, -0.25))
+    >>> p.degree
+    1
+    >>> float(p(2.0)), float(p.residual(2.0))
+    (0.5, 0.0)
+    """
+
+    interval: tuple
+    coefficients: tuple
+
+    def __post_init__(self):
+        low, high = (float(edge) for edge in self.interval)
+        coefficients = tuple(float(c) for c in np.ravel(self.coefficients))
+        if not 0 < low < high < np.inf:
+            raise ValueError(
+                f"Polynomial: interval must satisfy 0 < low < high; got ({low}, {high})."
+            )
+        if not coefficients or not np.isfinite(coefficients).all():
+            raise ValueError(
+                f"Polynomial: coefficients must be finite and at least one; "
+                f"got {coefficients}."
+            )
+        object.__setattr__(self, "interval", (low, high))
+        object.__setattr__(self, "coefficients", coefficients)
+
+    @property
+    def degree(self):
+        """Degree of p, which is the number of products per application."""
+        return len(self.coefficients) - 1
+
+    @property
+    def domain(self):
+        """Interval of the Chebyshev basis, (0, high)."""
+        return 0.0, self.interval[1]
+
+    @property
+    def affine(self):
+        """Pair (alpha, beta) of t = alpha λ + beta, which maps the domain to [-1, 1]."""
+        return 2.0 / self.interval[1], -1.0
+
+    def __call__(self, x):
+        """Evaluate p.
+
+        Parameters
+        ----------
+        x : array_like of float
+            Points, in the units of the eigenvalues.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            p(x).
+        """
+        alpha, beta = self.affine
+        return chebyshev.chebval(alpha * np.asarray(x) + beta, self.coefficients)
+
+    def residual(self, x):
+        """Evaluate the residual polynomial φ(x) = 1 - x p(x).
+
+        Parameters
+        ----------
+        x : array_like of float
+            Points, in the units of the eigenvalues.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            φ(x), dimensionless; φ(0) = 1.
+        """
+        x = np.asarray(x)
+        return 1.0 - x * self(x)
+
+    def rounded(self, dtype):
+        """Return the polynomial that arithmetic in `dtype` can hold.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Real or complex floating type of the vectors of a kernel.
+
+        Returns
+        -------
+        Polynomial
+            The same interval, coefficients rounded to `dtype`.
+        """
+        real = np.empty(0, dtype).real.dtype
+        rounded = np.asarray(self.coefficients).astype(real).astype(np.float64)
+        return Polynomial(self.interval, tuple(rounded))
+
+    @classmethod
+    def from_roots(cls, roots, interval):
+        """Build p with residual polynomial φ(λ) = Π (1 - λ/r).
+
+        Parameters
+        ----------
+        roots : array_like, shape (degree + 1,)
+            Zeros r of φ, not zero; in the units of the eigenvalues.
+        interval : tuple of float, (low, high)
+            The interval of the result.
+
+        Returns
+        -------
+        Polynomial
+            Of degree ``len(roots) - 1``.
+
+        Notes
+        -----
+        Interpolates at as many Chebyshev nodes as there are coefficients, which is
+        exact but for rounding. The sum over k of 1/r_k Π_{j<k} (1 - λ/r_j), large
+        roots first, is (1 - φ(λ))/λ without the cancellation of that quotient.
+        """
+        roots = np.sort(np.asarray(roots, dtype=np.float64))[::-1]
+        n = roots.size
+        t = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+        x = 0.5 * float(interval[1]) * (1.0 + t)
+        values = np.zeros(n)
+        product = np.ones(n)
+        for root in roots:
+            values += product / root
+            product *= 1.0 - x / root
+        basis = np.cos(np.outer(np.arange(n), np.arccos(t)))
+        coefficients = 2.0 / n * (basis @ values)
+        coefficients[0] *= 0.5
+        return cls(tuple(interval), tuple(coefficients))
+
+    def to_dict(self):
+        """Return the polynomial as plain numbers.
+
+        Returns
+        -------
+        dict
+            What `from_dict` takes.
+        """
+        return {
+            "format": _FORMAT,
+            "interval": list(self.interval),
+            "coefficients": list(self.coefficients),
+        }
+
+    @classmethod
+    def from_dict(cls, data):
+        """Build a polynomial from what `to_dict` returned.
+
+        Parameters
+        ----------
+        data : dict
+            As `to_dict` returns it.
+
+        Returns
+        -------
+        Polynomial
+            Equal to the one stored.
+
+        Raises
+        ------
+        ValueError
+            If `data` is not such a dict.
+        """
+        if not isinstance(data, dict) or data.get("format") != _FORMAT:
+            found = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise ValueError(
+                f"Polynomial: data must have format {_FORMAT!r}; got {found!r}."
+            )
+        return cls(tuple(data["interval"]), tuple(data["coefficients"]))
+
+    def to_json(self):
+        """Return the polynomial as a JSON text.
+
+        Returns
+        -------
+        str
+            What `from_json` takes; about 25 characters per coefficient.
+        """
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text):
+        """Build a polynomial from what `to_json` returned.
+
+        Parameters
+        ----------
+        text : str
+            As `to_json` returns it.
+
+        Returns
+        -------
+        Polynomial
+            Equal to the one stored.
+        """
+        return cls.from_dict(json.loads(text))

@@ -1,0 +1,152 @@
+"""The report: what was probed, chosen and proved, and what it cost."""
+
+import html
+import json
+from dataclasses import asdict, dataclass
+
+from .certificate import Certificate
+from .probe import Probe
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that `make` found and decided.
+
+    Attributes
+    ----------
+    n, nnz : int
+        Rows and stored entries of A; nnz is None where A is not explicit.
+    dtype : str
+        Type of A.
+    solver : str
+        Solver that M is made for.
+    base : str
+        'none', 'jacobi' or 'user'.
+    kernel, storage, precision : str
+        What one application runs on.
+    degree : int
+        Products with A per application.
+    probe : Probe or None
+        None where the polynomial was given.
+    certificate : Certificate
+        What is proved.
+    engine : str
+        Name and hash of the weights, 'classical', 'given', or 'none' for degree 0.
+    candidates : dict of int to float
+        Predicted seconds of a solve to 1e-8 per degree; empty where it was given.
+    n_products : int
+        Products with A spent in `make`, self-check included.
+    seconds : float
+        Wall time of `make`.
+    notes : tuple of str
+        Sentences: what was converted, repaired or is unproved.
+    """
+
+    n: int
+    nnz: int | None
+    dtype: str
+    solver: str
+    base: str
+    kernel: str
+    storage: str
+    precision: str
+    degree: int
+    probe: Probe | None
+    certificate: Certificate
+    engine: str
+    candidates: dict
+    n_products: int
+    seconds: float
+    notes: tuple
+
+    def rows(self):
+        """Return the report as pairs of a label and a text.
+
+        Returns
+        -------
+        list of tuple of str
+            In the order of printing.
+        """
+        c = self.certificate
+        nnz = "matrix-free" if self.nnz is None else f"{self.nnz:,} entries"
+        rows = [
+            ("matrix", f"{self.n:,} x {self.n:,}, {nnz}, {self.dtype}, base {self.base}"),
+            ("probe", self._probe_text()),
+            ("spectrum bound", self._bound_text()),
+            ("polynomial", f"degree {self.degree} on [{c.low:.3g}, {c.high:.3g}]"),
+            ("engine", self.engine),
+            (
+                "certificate",
+                f"positive definite: {'proved' if c.safe else 'NOT proved'}; min p / max p "
+                f"{c.margin:.1e}, rounding {c.rounding:.1e}",
+            ),
+            (
+                "λp(λ)",
+                f"in [{c.q_min:.3g}, {c.q_max:.3g}] on the interval; up to "
+                f"{c.growth[1]:.3g} when the bound is 2 % too low",
+            ),
+            (
+                "kernel",
+                f"{self.kernel}, storage {self.storage}, precision {self.precision}",
+            ),
+            ("setup", f"{self.n_products} products with A, {self.seconds:.3g} s"),
+        ]
+        if self.candidates:
+            text = ", ".join(f"{d}: {t:.2g} s" for d, t in self.candidates.items())
+            rows.append(("predicted by degree", text))
+        rows.extend(("note", note) for note in self.notes)
+        return rows
+
+    def _probe_text(self):
+        if self.probe is None:
+            return "none: the polynomial was given"
+        theta = self.probe.ritz_values
+        return (
+            f"{self.probe.n_steps} steps, Ritz values {theta[0]:.3g} to {theta[-1]:.3g}, "
+            f"no sign of indefiniteness in {self.probe.n_steps} steps"
+        )
+
+    def _bound_text(self):
+        c = self.certificate
+        kind = "rigorous up to rounding" if c.high_is_rigorous else "estimated"
+        check = (
+            "" if c.self_check is None else f", self-check {c.self_check:.2f} of 1 allowed"
+        )
+        return f"{c.high:.4g}, {kind}{check}"
+
+    def to_dict(self):
+        """Return the report as plain numbers and texts.
+
+        Returns
+        -------
+        dict
+            JSON-able.
+        """
+        data = {k: v for k, v in vars(self).items() if k not in ("probe", "certificate")}
+        data["probe"] = self.probe.to_dict() if self.probe else None
+        data["certificate"] = {**asdict(self.certificate), "safe": self.certificate.safe}
+        return data
+
+    def to_json(self):
+        """Return the report as a JSON text.
+
+        Returns
+        -------
+        str
+            Of `to_dict`.
+        """
+        return json.dumps(self.to_dict())
+
+    def __str__(self):
+        rows = self.rows()
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+    def _repr_html_(self):
+        cells = "".join(
+            f"<tr><th>{html.escape(label)}</th><td>{html.escape(text)}</td></tr>"
+            for label, text in self.rows()
+        )
+        return f"<table>{cells}</table>"

@@ -1,0 +1,1 @@
+"""Training of the engine; the only room where torch is imported."""

@@ -1,0 +1,122 @@
+"""Synthetic spectra and diagonal problems: what the engine learns from.
+
+Every family returns eigenvalues of a positive definite operator, scaled to a largest
+one of 1. A polynomial method sees a Hermitian matrix through its spectrum and the
+components of the start vector only, so a diagonal operator stands for all of them.
+"""
+
+import numpy as np
+
+__all__ = ["FAMILIES", "draw", "draw_family"]
+
+# Below this the smallest eigenvalue is drowned by rounding in any solve to 1e-8.
+FLOOR = 1e-9
+
+
+def _uniform(rng, n, kappa):
+    """Evenly spread between 1/κ and 1."""
+    return rng.uniform(1 / kappa, 1, n)
+
+
+def _log_uniform(rng, n, kappa):
+    """Evenly spread on a logarithmic scale."""
+    return 10 ** rng.uniform(-np.log10(kappa), 0, n)
+
+
+def _beta(rng, n, kappa):
+    """Beta density with random exponents, from needle-like to bowl-like."""
+    a, b = 10 ** rng.uniform(-0.5, 0.7, 2)
+    return 1 / kappa + (1 - 1 / kappa) * rng.beta(a, b, n)
+
+
+def _power(rng, n, kappa):
+    """Return λ_k = (k/n)^s, cut at 1/κ: differential operators of many orders."""
+    return np.maximum((np.arange(1, n + 1) / n) ** rng.uniform(0.5, 6), 1 / kappa)
+
+
+def _grid(rng, n, kappa):
+    """Return sums of sin²: Laplacians on grids in 1 to 3 dimensions, anisotropic."""
+    dimension = int(rng.integers(1, 4))
+    side = max(3, int(np.ceil(n ** (1 / dimension))))
+    modes = np.sin(np.pi * np.arange(1, side + 1) / (2 * side + 2)) ** 2
+    weights = 10 ** rng.uniform(-3, 0, dimension)
+    total = np.zeros(1)
+    for weight in weights / weights.sum():
+        total = np.add.outer(total, weight * modes).ravel()
+    chosen = rng.choice(total, n, replace=total.size < n)
+    return np.maximum(chosen * (1 + 0.01 * rng.standard_normal(n)), 1 / kappa)
+
+
+def _clusters(rng, n, kappa):
+    """Two to five clusters of random width, one of them at the top."""
+    centres = 10 ** rng.uniform(-np.log10(kappa), 0, int(rng.integers(2, 6)))
+    centres[0] = 1.0
+    width = rng.uniform(0, 0.5)
+    place = centres[rng.integers(0, centres.size, n)]
+    return place * (1 + width * rng.uniform(-1, 1, n))
+
+
+def _bulk_and_tail(rng, n, kappa):
+    """Most eigenvalues well conditioned, a share of them on a logarithmic tail."""
+    values = rng.uniform(0.2, 1, n)
+    m = max(1, int(n * 10 ** rng.uniform(-2, -0.3)))
+    values[:m] = kappa ** -rng.random(m)
+    return values
+
+
+FAMILIES = {
+    "uniform": _uniform,
+    "log_uniform": _log_uniform,
+    "beta": _beta,
+    "power": _power,
+    "grid": _grid,
+    "clusters": _clusters,
+    "bulk_and_tail": _bulk_and_tail,
+}
+
+
+def draw_family(name, rng, n):
+    """Draw one spectrum of a family, with outliers in some of the draws.
+
+    Parameters
+    ----------
+    name : str
+        A key of `FAMILIES`.
+    rng : numpy.random.Generator
+        Source of randomness.
+    n : int
+        Number of eigenvalues.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Eigenvalues in ascending order, the largest 1, dimensionless.
+    """
+    kappa = 10 ** rng.uniform(0.5, 8)
+    values = FAMILIES[name](rng, n, kappa)
+    if rng.random() < 0.35:
+        m = int(rng.integers(1, 30))
+        values[:m] = values.min() * 10 ** rng.uniform(-3, 0, m)
+    if rng.random() < 0.25:
+        m = int(rng.integers(1, 8))
+        values[:m] = values.max() * 10 ** rng.uniform(0, 1.5, m)
+    return np.sort(np.maximum(values / values.max(), FLOOR))
+
+
+def draw(rng, n):
+    """Draw one spectrum of a random family.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    n : int
+        Number of eigenvalues.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        As `draw_family` returns it.
+    """
+    names = list(FAMILIES)
+    return draw_family(names[int(rng.integers(len(names)))], rng, n)

@@ -1,8 +1,12 @@
 """`make`: from a matrix to its preconditioner."""
 
 import json
+import os
 import time
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from . import bases, checkpoint, checks, cost, kernels
@@ -17,18 +21,18 @@ __all__ = ["make"]
 
 
 def make(
-    A,
+    A: Any,
     *,
-    base=None,
-    degree=None,
-    engine=None,
-    polynomial=None,
-    precision=None,
-    kernel=None,
-    n_probe=None,
-    diagonal=None,
-    rng=0,
-):
+    base: Any = None,
+    degree: int | None = None,
+    engine: str | os.PathLike | None = None,
+    polynomial: Polynomial | dict | str | None = None,
+    precision: Literal["single", "mixed", "double"] | None = None,
+    kernel: Literal["reference", "fused"] | None = None,
+    n_probe: int | None = None,
+    diagonal: npt.ArrayLike | None = None,
+    rng: int | np.random.Generator | None = 0,
+) -> PolynomialPreconditioner:
     """Make a polynomial preconditioner for a Hermitian positive definite matrix.
 
     Parameters

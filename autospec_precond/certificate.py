@@ -56,17 +56,17 @@ class Certificate:
     high: float
     q_min: float
     q_max: float
-    growth: tuple
+    growth: tuple[float, ...]
     high_is_rigorous: bool
     self_check: float | None
     bound_proved: bool
 
     @property
-    def safe(self):
+    def safe(self) -> bool:
         """Whether p(S) is positive definite, proved, also after rounding."""
         return self.positive and self.margin > self.rounding
 
-    def reason(self):
+    def reason(self) -> str:
         """Say in words why the certificate is not `safe`.
 
         Returns

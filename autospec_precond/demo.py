@@ -46,7 +46,7 @@ def run(write):
     return good
 
 
-def diffusion(side, rng, sigma=1.5):
+def diffusion(side, rng, sigma=1.0):
     """Return -∇·(c ∇u) on a square grid, c log-normal and rough, u = 0 on the boundary.
 
     Parameters

@@ -3,14 +3,17 @@
 import collections
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from . import kernels
+from .certificate import Certificate
 from .kernels import layout
 from .kernels.layout import Stored
 from .polynomial import Polynomial
+from .probe import Probe
 from .report import Report
 
 __all__ = ["STATE_FORMAT", "Parts", "PolynomialPreconditioner", "core"]
@@ -109,11 +112,11 @@ class PolynomialPreconditioner(LinearOperator):
     (50, 3)
     """
 
-    device = "cpu"
-    solver = "cg"
-    n_threads = 1
+    device: str = "cpu"
+    solver: str = "cg"
+    n_threads: int = 1
 
-    def __init__(self, parts):
+    def __init__(self, parts: Parts):
         super().__init__(dtype=np.dtype(parts.dtype), shape=parts.shape)
         self._parts = parts
         self._run = core(parts.stored, parts.polynomial, parts.kernel)
@@ -122,46 +125,46 @@ class PolynomialPreconditioner(LinearOperator):
         self._pool = collections.deque(maxlen=4)
 
     @property
-    def report(self):
+    def report(self) -> Report:
         """What was probed, chosen and proved."""
         return self._parts.report
 
     @property
-    def polynomial(self):
+    def polynomial(self) -> Polynomial:
         """The polynomial p."""
         return self._parts.polynomial
 
     @property
-    def certificate(self):
+    def certificate(self) -> Certificate:
         """What is proved about p."""
         return self._parts.report.certificate
 
     @property
-    def probe(self):
+    def probe(self) -> Probe | None:
         """What the probe found."""
         return self._parts.report.probe
 
     @property
-    def degree(self):
+    def degree(self) -> int:
         """Number of products with A per application."""
         return self._parts.polynomial.degree
 
     @property
-    def precision(self):
+    def precision(self) -> str:
         """Precision of values and vectors: 'single', 'mixed' or 'double'."""
         return self._parts.precision
 
     @property
-    def kernel(self):
+    def kernel(self) -> str:
         """The kernel that runs: 'fused' or 'reference'."""
         return self._parts.kernel
 
     @property
-    def storage(self):
+    def storage(self) -> str:
         """How the based operator is stored: 'csr', 'dense' or 'operator'."""
         return self._parts.stored.kind
 
-    def apply_into(self, x, out):
+    def apply_into(self, x: np.ndarray, out: np.ndarray) -> None:
         """Write M x into an array of the caller's.
 
         Parameters
@@ -198,7 +201,7 @@ class PolynomialPreconditioner(LinearOperator):
         if x.size:
             self._apply(x, out)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return all that `make` needs to build the same M again without a probe.
 
         Returns

@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
 __all__ = ["Polynomial"]
@@ -50,8 +52,8 @@ class Polynomial:
     (0.5, 0.0)
     """
 
-    interval: tuple
-    coefficients: tuple
+    interval: tuple[float, float]
+    coefficients: tuple[float, ...]
 
     def __post_init__(self):
         low, high = (float(edge) for edge in self.interval)
@@ -69,21 +71,21 @@ class Polynomial:
         object.__setattr__(self, "coefficients", coefficients)
 
     @property
-    def degree(self):
+    def degree(self) -> int:
         """Degree of p, which is the number of products per application."""
         return len(self.coefficients) - 1
 
     @property
-    def domain(self):
+    def domain(self) -> tuple[float, float]:
         """Interval of the Chebyshev basis, (0, high)."""
         return 0.0, self.interval[1]
 
     @property
-    def affine(self):
+    def affine(self) -> tuple[float, float]:
         """Pair (alpha, beta) of t = alpha λ + beta, which maps the domain to [-1, 1]."""
         return 2.0 / self.interval[1], -1.0
 
-    def __call__(self, x):
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
         """Evaluate p.
 
         Parameters
@@ -99,7 +101,7 @@ class Polynomial:
         alpha, beta = self.affine
         return chebyshev.chebval(alpha * np.asarray(x) + beta, self.coefficients)
 
-    def residual(self, x):
+    def residual(self, x: npt.ArrayLike) -> np.ndarray:
         """Evaluate the residual polynomial φ(x) = 1 - x p(x).
 
         Parameters
@@ -115,7 +117,7 @@ class Polynomial:
         x = np.asarray(x)
         return 1.0 - x * self(x)
 
-    def rounded(self, dtype):
+    def rounded(self, dtype: npt.DTypeLike) -> "Polynomial":
         """Return the polynomial that arithmetic in `dtype` can hold.
 
         Parameters
@@ -133,7 +135,9 @@ class Polynomial:
         return Polynomial(self.interval, tuple(rounded))
 
     @classmethod
-    def from_roots(cls, roots, interval):
+    def from_roots(
+        cls, roots: npt.ArrayLike, interval: tuple[float, float]
+    ) -> "Polynomial":
         """Build p with residual polynomial φ(λ) = Π (1 - λ/r).
 
         Parameters
@@ -168,7 +172,7 @@ class Polynomial:
         coefficients[0] *= 0.5
         return cls(tuple(interval), tuple(coefficients))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the polynomial as plain numbers.
 
         Returns
@@ -183,7 +187,7 @@ class Polynomial:
         }
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "Polynomial":
         """Build a polynomial from what `to_dict` returned.
 
         Parameters
@@ -208,7 +212,7 @@ class Polynomial:
             )
         return cls(tuple(data["interval"]), tuple(data["coefficients"]))
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the polynomial as a JSON text.
 
         Returns
@@ -219,7 +223,7 @@ class Polynomial:
         return json.dumps(self.to_dict())
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> "Polynomial":
         """Build a polynomial from what `to_json` returned.
 
         Parameters

@@ -38,12 +38,12 @@ class Probe:
     kind: str = "pos"
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         """Number of Lanczos steps made."""
         return self.ritz_values.size
 
     @property
-    def cg_reduction(self):
+    def cg_reduction(self) -> float:
         """Residual norm of conjugate gradients after the steps of the probe.
 
         Relative to the norm of the right-hand side, which is the start vector: what

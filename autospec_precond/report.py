@@ -3,6 +3,7 @@
 import html
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from .certificate import Certificate
 from .probe import Probe
@@ -56,12 +57,12 @@ class Report:
     probe: Probe | None
     certificate: Certificate
     engine: str
-    candidates: dict
+    candidates: dict[int, float]
     n_products: int
     seconds: float
-    notes: tuple
+    notes: tuple[str, ...]
 
-    def rows(self):
+    def rows(self) -> list[tuple[str, str]]:
         """Return the report as pairs of a label and a text.
 
         Returns
@@ -116,7 +117,7 @@ class Report:
         )
         return f"{c.high:.4g}, {kind}{check}"
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the report as plain numbers and texts.
 
         Returns
@@ -129,7 +130,7 @@ class Report:
         data["certificate"] = {**asdict(self.certificate), "safe": self.certificate.safe}
         return data
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the report as a JSON text.
 
         Returns
@@ -139,7 +140,7 @@ class Report:
         """
         return json.dumps(self.to_dict())
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = self.rows()
         width = max(len(label) for label, _ in rows)
         return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _PACKAGES = ("numpy", "scipy", "numba", "safetensors", "torch", "cupy", "pyamg")
 
 
-def show_versions():
+def show_versions() -> None:
     """Print the versions that a bug report should hold.
 
     Examples

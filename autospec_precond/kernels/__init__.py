@@ -40,7 +40,7 @@ def select(kind, kernel=None):
     return kernel, importlib.import_module(f".{name}", __name__).apply
 
 
-def warmup():
+def warmup() -> None:
     """Compile the kernels now, so that no solve waits for a compiler.
 
     Notes

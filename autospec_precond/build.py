@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 
 from . import bases, checkpoint, checks, cost, kernels
 from .choice import Chooser
+from .errors import UncertifiedWarning
 from .kernels import layout
 from .linop import STATE_FORMAT, Parts, PolynomialPreconditioner
 from .operands import as_operand, check_diagonal, check_hermitian, check_inner
@@ -133,9 +135,16 @@ def make(
     precision = precision or state.get("precision", "mixed")
     model = None if engine == "classical" or state else checkpoint.load(engine)
     rng = checks.as_rng(rng, "make")
+    given_diagonal = diagonal is not None
     diagonal = check_diagonal(operand, diagonal, "make")
     if base == "auto":
         base = "none" if diagonal is None else "jacobi"
+    if given_diagonal and base != "jacobi":
+        name = base if isinstance(base, str) else type(base).__name__
+        raise ValueError(
+            f"make: diagonal must be given for base='jacobi' only; got base {name!r}. "
+            "Leave one of the two out."
+        )
     if base == "jacobi" and diagonal is None:
         raise ValueError(
             "make: base='jacobi' must know the diagonal of A; got an operator without "
@@ -154,6 +163,8 @@ def make(
     else:
         chooser.probe(steps, rng, operand.real_dtype)
         chooser.choose(degree, model, _costs(operand, stored, kernel, chooser.vector_dtype))
+    for text in chooser.unproved:
+        warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
     report = Report(
         n=n,
         nnz=None if operand.matrix is None else _nnz(operand.matrix),
@@ -176,7 +187,7 @@ def make(
         Parts(
             shape=(n, n),
             dtype=operand.dtype,
-            stored=stored,
+            stored=chooser.stored,
             scale=based.scale,
             inner=based.inner,
             polynomial=chooser.polynomial,
@@ -198,7 +209,13 @@ def _as_state(polynomial, degree, engine, n_probe):
                 "A given polynomial is neither probed for nor chosen."
             )
     if isinstance(polynomial, str):
-        polynomial = json.loads(polynomial)
+        try:
+            polynomial = json.loads(polynomial)
+        except ValueError as error:
+            raise ValueError(
+                f"make: polynomial must be JSON where it is a text; got "
+                f"{polynomial[:40]!r} ({error}). Pass json.dumps(M.state())."
+            ) from error
     if isinstance(polynomial, Polynomial):
         return {"polynomial": polynomial}
     if not isinstance(polynomial, dict) or polynomial.get("format") != STATE_FORMAT:
@@ -206,9 +223,16 @@ def _as_state(polynomial, degree, engine, n_probe):
             "make: polynomial must be a Polynomial or the state of a preconditioner; got "
             f"{type(polynomial).__name__}."
         )
-    if polynomial["base"] == "user":
-        polynomial = {k: v for k, v in polynomial.items() if k != "base"}
-    return {**polynomial, "polynomial": Polynomial.from_dict(polynomial["polynomial"])}
+    missing = {"polynomial", "base", "precision", "engine"} - polynomial.keys()
+    if missing:
+        raise ValueError(
+            f"make: polynomial must be a whole state; got one without {sorted(missing)}. "
+            "Pass what M.state() returned."
+        )
+    state = {**polynomial, "polynomial": Polynomial.from_dict(polynomial["polynomial"])}
+    if state["base"] == "user":
+        del state["base"]  # a preconditioner of the caller's is not part of a state
+    return state
 
 
 def _nnz(matrix):

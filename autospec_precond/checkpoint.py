@@ -40,11 +40,18 @@ def load(path=None):
 
     Raises
     ------
+    TypeError
+        If `path` is no path.
     CheckpointError
         If the file is missing, truncated, of another format, or does not fit.
     """
     if path is None:
         return _shipped()
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            "make: engine must be the path of a .safetensors file or 'classical'; got "
+            f"{path!r}."
+        )
     path = Path(path)
     try:
         blob = path.read_bytes()

@@ -1,11 +1,11 @@
 """The choice of a polynomial: probe, predict, check the bound, certify, repair."""
 
-import warnings
+import dataclasses
+import itertools
 
 import numpy as np
 
 from . import certificate, classical, cost, probing
-from .errors import UncertifiedWarning
 from .linop import core
 from .polynomial import Polynomial
 
@@ -13,6 +13,7 @@ __all__ = ["Chooser"]
 
 _N_REPAIRS = 6  # of `high`, before the rigorous bound is taken
 _RAISE = 1.02  # by at least this factor each time
+_EASY = 60  # products of plain CG below which making M costs as much as solving
 
 
 class Chooser:
@@ -45,6 +46,8 @@ class Chooser:
         Products with A spent.
     notes : list of str
         Sentences for the report.
+    unproved : list of str
+        Those of them that the caller is to be warned of.
     """
 
     def __init__(self, based, stored, kernel, vector_dtype):
@@ -56,6 +59,7 @@ class Chooser:
         self.predicted = {}
         self.n_products = 0
         self.notes = []
+        self.unproved = []
 
     def given(self, state):
         """Take the polynomial of the caller's; refuse one that is not positive.
@@ -66,10 +70,9 @@ class Chooser:
             Holds 'polynomial', and what `PolynomialPreconditioner.state` adds.
         """
         self.polynomial = state["polynomial"]
+        self._set_unit(self.polynomial.interval[1])
         self.engine = state.get("engine", "given")
-        self.certificate = self._certify(
-            self.polynomial, state.get("high_is_rigorous", False), state.get("self_check")
-        )
+        self.certificate = self._certify(self.polynomial, False, None)
         if not self.certificate.safe:
             raise ValueError(
                 "make: the polynomial must be positive on the real line with a margin "
@@ -77,12 +80,17 @@ class Chooser:
                 f"{self.certificate.reason()}. Use an even degree and a residual "
                 "polynomial below 1 between its roots."
             )
-        if "high_is_rigorous" not in state:
-            self._check_given()
+        self._check_given()
         self.notes.append("the polynomial was given: the spectrum was not probed")
 
+    def _set_unit(self, high):
+        """Let a matrix-free operator appear with numbers of the order of one."""
+        if self.stored.kind == "operator":
+            unit = float(2.0 ** np.round(np.log2(high)))
+            self.stored = dataclasses.replace(self.stored, unit=unit)
+
     def _check_given(self):
-        """Check that the interval of a bare polynomial reaches up to the spectrum."""
+        """Check that the interval reaches up to the spectrum: A may be another one."""
         start = np.random.default_rng(0).standard_normal(self.based.n)
         figure, _ = self._self_check(self.polynomial, start.astype(self.based.dtype))
         self.certificate = self._certify(self.polynomial, False, figure)
@@ -120,6 +128,7 @@ class Chooser:
                 f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). For an indefinite A use "
                 "minres, or gmres, without this preconditioner."
             )
+        self._set_unit(self.found.high)
         if self.found.n_steps < n_steps:
             self.notes.append(
                 f"the Krylov space ended after {self.found.n_steps} of {n_steps} steps: "
@@ -147,10 +156,7 @@ class Chooser:
                 costs, self.found, lambda d: check * probing.n_check_products(d)
             )
             degree = min(self.predicted, key=self.predicted.get)
-            if degree == 0:
-                self.notes.append(
-                    "easy for plain CG: no polynomial pays for itself here, M is the base"
-                )
+            self._say_if_easy(degree)
         if degree == 0:
             self._take_base()
             return
@@ -168,6 +174,16 @@ class Chooser:
             self._warn(
                 f"no polynomial of degree {degree} can be certified in this precision "
                 f"({reason}), M is the base alone; use a lower degree or precision='double'"
+            )
+
+    def _say_if_easy(self, degree):
+        """Tell the user where there is little to gain: setup costs products too."""
+        plain = cost.estimate_iterations(self.found)
+        if plain < _EASY:
+            what = "no polynomial pays for itself, M is the base alone; t" * (degree == 0)
+            self.notes.append(
+                f"easy: CG on this base takes about {plain:.0f} products; "
+                f"{what or 't'}he probe alone takes {self.n_products}"
             )
 
     def _take_base(self):
@@ -216,18 +232,31 @@ class Chooser:
         self.certificate = self._certify(self.polynomial, True, None)
 
     def _predict(self, degree, model):
-        """Return a certified polynomial: corrections shrink until it is one."""
-        high, rigorous = self.found.high, self.found.high_is_rigorous
-        if model is None:
-            return classical.chebyshev(degree, high)
-        for shrink in (1.0, 0.5, 0.25, 0.0):
-            polynomial = model.predict(self.found, degree, shrink)
-            if self._certify(polynomial, rigorous, None).safe:
+        """Return a certified polynomial: one that is not gives way to a plainer one."""
+        for polynomial, repair in self._candidates(degree, model):
+            if self._certify(polynomial, self.found.high_is_rigorous, None).safe:
+                if repair:
+                    self.notes.append(f"the first polynomial was not certified: {repair}")
                 break
-            self.notes.append(
-                f"a prediction was not positive: corrections shrunk from {shrink:g}"
-            )
         return polynomial
+
+    def _candidates(self, degree, model):
+        """Yield polynomials and how each was made from the one wanted."""
+        high = self.found.high
+        if model is None:
+            plain = classical.chebyshev(degree, high)
+            yield plain, ""
+        else:
+            for shrink in (1.0, 0.5, 0.25, 0.0):
+                plain = model.predict(self.found, degree, shrink)
+                yield plain, f"corrections times {shrink:g}" if shrink < 1 else ""
+        # At high degree on a short interval φ is smaller than rounding, and so are the
+        # coefficients that keep p positive far outside; a longer interval mends that.
+        for k in itertools.count(1):
+            low = plain.interval[0] / 4.0**k
+            if low < 1e-8 * high:
+                return
+            yield classical.chebyshev(degree, high, low), f"Chebyshev from {low:.2g} on"
 
     def _certify(self, polynomial, rigorous, figure):
         return certificate.certify(
@@ -255,7 +284,7 @@ class Chooser:
 
     def _warn(self, text):
         self.notes.append(f"UNPROVED: {text}")
-        warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=5)
+        self.unproved.append(text)
 
 
 def _with_bound(found, high, rigorous):

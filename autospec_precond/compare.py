@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
 from .build import make
+from .kernels import warmup
 
 __all__ = ["Row", "compare", "jacobi", "run_cg", "table"]
 
@@ -139,6 +140,7 @@ def compare(A, b, *, rtol=1e-8, maxiter=None, degree=None):
     rows : list of Row
         One per method.
     """
+    warmup()  # compilation stays outside the clock
     rows = []
     for method, M in (("none", None), ("Jacobi", jacobi(A))):
         rows.append(run_cg(A, b, M, method=method, rtol=rtol, maxiter=maxiter)[1])

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ STATE_FORMAT = "autospec_precond.state/1"
 # float32 vectors hold numbers far from one only up to here; beyond, a vector is scaled
 # before it is rounded.
 _SINGLE_RANGE = 1e25
+_CHUNK = 8192  # rows
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,12 @@ class PolynomialPreconditioner(LinearOperator):
 
     def __init__(self, parts: Parts):
         super().__init__(dtype=np.dtype(parts.dtype), shape=parts.shape)
+        parts = dataclasses.replace(parts, stored=parts.stored.writeable())
         self._parts = parts
         self._run = core(parts.stored, parts.polynomial, parts.kernel)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
+        scale = parts.scale
+        self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
         self._pool = collections.deque(maxlen=4)
 
@@ -215,8 +220,6 @@ class PolynomialPreconditioner(LinearOperator):
             "base": self.report.base,
             "precision": self.precision,
             "engine": self.report.engine,
-            "high_is_rigorous": self.certificate.high_is_rigorous,
-            "self_check": self.certificate.self_check,
         }
 
     def __repr__(self):
@@ -234,7 +237,10 @@ class PolynomialPreconditioner(LinearOperator):
         return type(self), (self._parts,)
 
     def _matvec(self, x):
-        return self._matmat(x)
+        x = np.asarray(x)
+        if x.ndim == 1 or x.shape == (self.shape[1], 1):
+            return self._matmat(x)
+        return self._matmat(x[..., None])[..., 0]  # rows are vectors, from SciPy 1.18 on
 
     def _matmat(self, X):
         X = np.asarray(X)
@@ -244,7 +250,7 @@ class PolynomialPreconditioner(LinearOperator):
         return out
 
     def _rmatvec(self, x):
-        return self._matmat(x)
+        return self._matvec(x)
 
     def _rmatmat(self, X):
         return self._matmat(X)
@@ -270,36 +276,31 @@ class PolynomialPreconditioner(LinearOperator):
         if scale is not None:
             scale = scale.reshape(n, *(1 for _ in rest))
         n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
-        factor = self._range_factor(x)
-        unit = self._parts.stored.unit
-        with self._workspace(n_columns) as (start, *work):
+        factor = self._range_factor(sources)
+        back = 1.0 / (factor * self._parts.stored.unit)
+        # What is not finite comes out not finite; a warning would add nothing.
+        with self._workspace(n_columns) as (start, *work), np.errstate(all="ignore"):
             view = start.reshape(shape)
             for j, part in enumerate(sources):
-                if factor != 1.0:
-                    part = part * factor
-                _scaled(part, scale, view[:, j])
+                _scaled(part, scale, factor, view[:, j])
             if self._parts.inner is not None:
                 start[...] = self._parts.inner(start)
             view = self._run(start, work).reshape(shape)
             for j, part in enumerate(targets):
-                _scaled(view[:, j], scale, part)
-        if factor * unit != 1.0:
-            out *= out.real.dtype.type(1.0 / (factor * unit))
+                _scaled(view[:, j], scale, back, part)
 
-    def _range_factor(self, x):
-        """Return a power of two that brings `x` into the range of float32 vectors."""
-        if self._vector_dtype.itemsize == np.result_type(self.dtype, x.dtype).itemsize:
+    def _range_factor(self, parts):
+        """Return a power of two that brings the input into the range of float32."""
+        if np.empty(0, self._vector_dtype).real.itemsize > 4:
             return 1.0
-        parts = (x.real, x.imag) if x.dtype.kind == "c" else (x,)
-        largest = max(max(float(p.max()), -float(p.min())) for p in parts)
-        scale = self._parts.scale
-        edges = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
-        inside = (
-            largest * edges[1] < _SINGLE_RANGE and largest * edges[0] > 1 / _SINGLE_RANGE
-        )
-        if inside or largest == 0 or not np.isfinite(largest):
+        planes = [p for part in parts for p in _planes(part)]
+        largest = max(max(float(p.max()), -float(p.min())) for p in planes)
+        if largest == 0 or not np.isfinite(largest):
             return 1.0
-        return float(2.0 ** -np.round(np.log2(largest) + np.log2(edges[1])))
+        low, high = self._scale_range
+        if largest * high < _SINGLE_RANGE and largest * low > 1 / _SINGLE_RANGE:
+            return 1.0
+        return float(2.0 ** -np.round(np.log2(largest) + np.log2(high)))
 
     @contextlib.contextmanager
     def _workspace(self, n_columns):
@@ -344,8 +345,18 @@ def core(stored, polynomial, kernel):
     return lambda x, work: apply(stored, coefficients, affine, x, work)
 
 
-def _scaled(x, scale, out):
+def _planes(x):
+    return (x.real, x.imag) if x.dtype.kind == "c" else (x,)
+
+
+def _scaled(x, scale, factor, out):
+    """Set out <- x scale factor, in double precision whatever the types are."""
+    settings = {"dtype": np.result_type(x.dtype, np.float64), "casting": "same_kind"}
     if scale is None:
-        np.copyto(out, x, casting="same_kind")
+        np.multiply(x, factor, out=out, **settings)
+    elif factor == 1.0:
+        np.multiply(x, scale, out=out, **settings)
     else:
-        np.multiply(x, scale, out=out, casting="same_kind")
+        for k in range(0, x.shape[0], _CHUNK):  # no temporary of length n
+            rows = slice(k, k + _CHUNK)
+            np.multiply(x[rows], scale[rows] * factor, out=out[rows], **settings)

@@ -197,7 +197,7 @@ def check_hermitian(operand, rng, caller):
     transpose formed, to name the entry: it may still be rounding.
     """
     x, y = (_probe_vector(rng, operand) for _ in range(2))
-    Ax, Ay = (np.asarray(operand.operator @ v) for v in (x, y))
+    Ax, Ay = (np.array(operand.operator @ v) for v in (x, y))
     gap = abs(np.vdot(y, Ax) - np.conj(np.vdot(x, Ay)))
     tol = _HERMITIAN_TOL[operand.real_dtype]
     if operand.matrix is None:

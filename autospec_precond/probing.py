@@ -276,4 +276,9 @@ def _n_applications(degree):
 
 def _norm(r, z):
     """Return sqrt(r* z); 0 where rounding makes a positive product negative."""
-    return float(np.sqrt(max(np.vdot(r, z).real, 0.0)))
+    sizes = float(np.abs(r).max()), float(np.abs(z).max())
+    if not (min(sizes) > 0 and np.isfinite(sizes).all()):
+        return 0.0 if min(sizes) == 0 else np.inf
+    # Squares of large or small entries would leave the range of float64.
+    product = np.vdot(r / sizes[0], z / sizes[1]).real
+    return float(np.sqrt(max(product, 0.0)) * np.sqrt(sizes[0]) * np.sqrt(sizes[1]))

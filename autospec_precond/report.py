@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -128,7 +129,7 @@ class Report:
         data = {k: v for k, v in vars(self).items() if k not in ("probe", "certificate")}
         data["probe"] = self.probe.to_dict() if self.probe else None
         data["certificate"] = {**asdict(self.certificate), "safe": self.certificate.safe}
-        return data
+        return _finite(data)
 
     def to_json(self) -> str:
         """Return the report as a JSON text.
@@ -151,3 +152,12 @@ class Report:
             for label, text in self.rows()
         )
         return f"<table>{cells}</table>"
+
+
+def _finite(value):
+    """Replace what JSON has no word for, infinity and NaN, by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

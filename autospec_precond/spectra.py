@@ -95,10 +95,10 @@ def draw_family(name, rng, n):
     kappa = 10 ** rng.uniform(0.5, 8)
     values = FAMILIES[name](rng, n, kappa)
     if rng.random() < 0.35:
-        m = int(rng.integers(1, 30))
+        m = min(n, int(rng.integers(1, 30)))
         values[:m] = values.min() * 10 ** rng.uniform(-3, 0, m)
     if rng.random() < 0.25:
-        m = int(rng.integers(1, 8))
+        m = min(n, int(rng.integers(1, 8)))
         values[:m] = values.max() * 10 ** rng.uniform(0, 1.5, m)
     return np.sort(np.maximum(values / values.max(), FLOOR))
 

@@ -1,7 +1,10 @@
 """Test matrices with known spectra, and the rounding that a recurrence is allowed."""
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
+
+import autospec_precond as ap
 
 __all__ = [
     "Product",
@@ -10,6 +13,7 @@ __all__ = [
     "distance",
     "poisson1d",
     "poisson2d",
+    "refusal",
     "sparse_random",
     "tolerance",
     "with_spectrum",
@@ -73,6 +77,18 @@ def distance(M, N, x):
     assert y.dtype == z.dtype
     assert y.shape == z.shape
     return np.linalg.norm(y - z) / np.linalg.norm(z)
+
+
+def refusal(error, *args, **keywords):
+    """Return what `make` says, in one piece and one sentence or two."""
+    with pytest.raises(error) as caught:
+        ap.make(*args, **keywords)
+    text = str(caught.value)
+    assert type(caught.value) is error
+    assert text.startswith("make: ")
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
 
 
 class Product:

@@ -1,6 +1,6 @@
 """How the based operator is stored for the kernels: values, indices, or a function."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,7 +25,7 @@ class Stored:
     function : callable or None
         The product of 'operator'.
     unit : float
-        What the values were divided by; S is `unit` times the stored matrix.
+        A power of two; S is `unit` times what is stored, or what `product` applies.
     """
 
     kind: str
@@ -49,17 +49,25 @@ class Stored:
             S x / unit.
         """
         if self.kind == "operator":
-            return self.function(x)
+            return self.function(x / x.real.dtype.type(self.unit))
         if self.kind == "dense":
             return self.data @ x
         n = self.indptr.size - 1
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(n, n)) @ x
 
-    @property
-    def nbytes(self):
-        """Number of bytes of the arrays held."""
-        arrays = (self.data, self.indices, self.indptr)
-        return sum(array.nbytes for array in arrays if array is not None)
+    def writeable(self):
+        """Return the same with arrays that may be written.
+
+        Returns
+        -------
+        Stored
+            Itself, but for read-only arrays: shared memory hands such on, and Numba
+            would compile the kernel again for them.
+        """
+        names = ("data", "indices", "indptr")
+        arrays = {name: getattr(self, name) for name in names}
+        copies = {k: a.copy() for k, a in arrays.items() if not _may_be_written(a)}
+        return replace(self, **copies) if copies else self
 
 
 def vector_dtype(dtype, precision):
@@ -114,3 +122,7 @@ def store(based, dtype, precision):
     if sp.issparse(matrix):
         return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)
     return Stored("dense", data, unit=unit)
+
+
+def _may_be_written(array):
+    return array is None or array.flags.writeable

@@ -91,8 +91,15 @@ def measure(name, A, options):
     }
     if options.precision:
         D = ap.make(A, degree=M.degree, engine=options.engine, precision="double")
-        record["double"] = solve(D, "double", (D.report.n_products, D.report.seconds))
+        pair = [[iterations(A, op, seed, budget) for seed in range(5)] for op in (M, D)]
+        record["precision"] = {"default": pair[0], "double": pair[1]}
     return record
+
+
+def iterations(A, M, seed, budget):
+    b = np.random.default_rng(seed).standard_normal(A.shape[0]).astype(A.dtype)
+    maxiter = budget // (M.degree + 1)
+    return run_cg(A, b, M, method="", rtol=RTOL, maxiter=maxiter)[1].iterations
 
 
 def failed(record):
@@ -106,11 +113,19 @@ def failed(record):
             reasons.append("residual too large")
         if ours["products"] > 2 * rival["products"] + 60:
             reasons.append("over twice Jacobi's products plus 60")
-    if "double" in record:
-        setup = record["ours"]["iterations"], record["double"]["iterations"]
-        if rival["converged"] and setup[0] > 1.05 * setup[1]:
-            reasons.append(f"mixed takes {setup[0]} iterations, double {setup[1]}")
+    if rival["converged"] and loss(record) > 1.05:
+        reasons.append(f"the default takes {loss(record):.3f} times the products of double")
     return "; ".join(reasons)
+
+
+def loss(record):
+    """Products of the default over those of precision='double', five right-hand sides.
+
+    One right-hand side says little: where the residual stalls near the tolerance the
+    count jumps by 10 % with the last bit, within double precision too.
+    """
+    pair = record.get("precision")
+    return sum(pair["default"]) / max(1, sum(pair["double"])) if pair else 1.0
 
 
 def line(record):
@@ -147,8 +162,8 @@ def summary(records, precision):
         f"{len(records)} matrices, {len(bad)} failures; '!' = not converged in the budget"
     )
     if precision:
-        worst = max(r["ours"]["iterations"] / r["double"]["iterations"] for r in both)
-        print(f"mixed over double precision: at most {worst:.3f} in products of the solve")
+        worst = max((loss(r) for r in both), default=1.0)
+        print(f"default over double precision: at most {worst:.3f} in products")
     for name, reason in bad:
         print(f"FAILED {name}: {reason}")
     return int(bool(bad))

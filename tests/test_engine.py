@@ -60,6 +60,14 @@ def test_decoding_agrees_with_torch(degree, rng):
         assert np.allclose(a, b.numpy(), rtol=1e-13, atol=0)
 
 
+def test_layers_of_equal_width_add_to_what_comes_in(rng):
+    x = rng.standard_normal(CONFIG.n_features)
+    p = {k: v + 0.1 for k, v in random_engine(rng).params.items()}
+    first = np.tanh(x @ p["w0"] + p["b0"])
+    second = first + np.tanh(first @ p["w1"] + p["b1"])
+    assert np.allclose(forward(p, x), second @ p["w2"] + p["b2"], rtol=1e-12)
+
+
 def test_batches_are_rows(rng):
     engine = random_engine(rng)
     x = rng.standard_normal((5, 7, CONFIG.n_features))

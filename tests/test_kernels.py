@@ -202,7 +202,7 @@ def test_flags_of_the_compiled_kernels():
         for name, f in vars(cpu).items()
         if hasattr(f, "targetoptions")
     }
-    assert len(found) == 4
+    assert len(found) == 5
     for name, options in found.items():
         # Not True: that would delete what a NaN needs to come through.
         in_order = name == "_short_row"

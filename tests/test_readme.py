@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from problems import poisson2d
 
+from autospec_precond import demo
+from autospec_precond.compare import compare, table
+
 README = Path(__file__).parent.parent / "README.md"
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="runs in a checkout only")
@@ -37,3 +40,16 @@ def test_make_targets_exist():
     makefile = (README.parent / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README.read_text(), flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_shows_what_the_demo_prints():
+    A = demo._shipped()
+    b = np.random.default_rng(1).standard_normal(A.shape[0])
+    _, _, rows = compare(A, b)
+    text = README.read_text()
+    assert table(rows).splitlines()[0] in text
+    for row in rows:
+        shown = re.search(rf"^{row.method} +(\d+) +(\d+) ", text, flags=re.MULTILINE)
+        # Another processor may round one iteration away.
+        assert abs(int(shown[1]) - row.iterations) <= 1 + row.iterations // 50
+        assert abs(int(shown[2]) - row.products) <= 20

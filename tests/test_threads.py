@@ -189,7 +189,7 @@ ap.warmup()
 from autospec_precond.kernels import cpu
 
 compiled = {k: f for k, f in vars(cpu).items() if hasattr(f, "signatures")}
-assert len(compiled) == 4, compiled
+assert len(compiled) == 5, compiled
 
 def count():
     return {name: len(f.signatures) for name, f in compiled.items()}

@@ -15,8 +15,9 @@ from . import reference
 __all__ = ["apply", "warmup"]
 
 # Rows shorter than this are summed in order: a vectorised sum with its prologue and
-# epilogue costs 10 to 20 % on 5 entries and gains 30 % on 18.
-_SHORT = 12
+# epilogue costs up to 10 % on 7 entries and gains 30 % on 18. Rows of 5, the most common
+# stencil, are written out: 3 to 7 % faster than the loop.
+_SHORT = 8
 
 _INDEX = (np.uint32, np.uint64)
 _TYPES = (
@@ -53,6 +54,18 @@ def _long(start, end, indices, data, b1, acc):
     return acc
 
 
+def _five(j, indices, data, b1):
+    a, b, c, d = np.uint32(1), np.uint32(2), np.uint32(3), np.uint32(4)
+    return (
+        data[j] * b1[indices[j]]
+        + data[j + a] * b1[indices[j + a]]
+        + data[j + b] * b1[indices[j + b]]
+        + data[j + c] * b1[indices[j + c]]
+        + data[j + d] * b1[indices[j + d]]
+    )
+
+
+_five_row = _jit(_five, {"contract", "reassoc"})
 _short_row = _jit(_short, {"contract"})
 _long_row = _jit(_long, {"contract", "reassoc"})
 
@@ -65,7 +78,9 @@ def _vector_step(indptr, indices, data, c, a, b, g, x, b1, b2, y):
     zero = y.dtype.type(0)
     for i in range(indptr.size - 1):
         start, end = indptr[i], indptr[i + 1]
-        if end - start < _SHORT:
+        if end - start == 5:
+            acc = _five_row(start, indices, data, b1)
+        elif end - start < _SHORT:
             acc = _short_row(start, end, indices, data, b1, zero)
         else:
             acc = _long_row(start, end, indices, data, b1, zero)

@@ -79,6 +79,7 @@ def _parse(blob, name):
         size = int.from_bytes(blob[:8], "little")
         header = json.loads(blob[8 : 8 + size])
         metadata = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
+        metadata = metadata if isinstance(metadata, dict) else {}
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"make: engine must be a whole safetensors file; got {name}, which is "
@@ -98,7 +99,7 @@ def _parse(blob, name):
             f"that does not fit ({error}). {remedy}"
         ) from error
     wanted = {k: v.shape for k, v in init(config, np.random.default_rng(0)).items()}
-    found = {k: v.shape for k, v in params.items()}
+    found = {k: params[k].shape for k in sorted(params)}
     if wanted != found or config.n_features != EngineConfig().n_features:
         raise CheckpointError(
             f"make: engine must fit this version, {EngineConfig().to_dict()}; got {name} "

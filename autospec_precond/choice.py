@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from . import certificate, classical, cost, probing
+from .kernels.layout import power_of_two
 from .linop import core
 from .polynomial import Polynomial
 
@@ -86,8 +87,7 @@ class Chooser:
     def _set_unit(self, high):
         """Let a matrix-free operator appear with numbers of the order of one."""
         if self.stored.kind == "operator":
-            unit = float(2.0 ** np.round(np.log2(high)))
-            self.stored = dataclasses.replace(self.stored, unit=unit)
+            self.stored = dataclasses.replace(self.stored, unit=power_of_two(high))
 
     def _check_given(self):
         """Check that the interval reaches up to the spectrum: A may be another one."""

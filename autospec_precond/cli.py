@@ -74,13 +74,13 @@ def _parser():
 
 
 def _inspect(options):
-    M = make(_read_matrix(options.matrix), degree=options.degree)
+    M = make(_read_matrix(options.matrix, "inspect"), degree=options.degree)
     print(M.report.to_json() if options.json else M.report)
     return CONVERGED
 
 
 def _solve(options):
-    A = _read_matrix(options.matrix)
+    A = _read_matrix(options.matrix, "solve")
     b = _read_rhs(options.rhs, A)
     if not 0 < options.rtol < 1:
         raise ValueError(f"solve: --rtol must lie between 0 and 1; got {options.rtol}.")
@@ -133,13 +133,13 @@ def _progress(A, b, every=0.5):
     return show
 
 
-def _read_matrix(name):
-    _check_file(name)
+def _read_matrix(name, caller):
+    _check_file(name, caller)
     try:
         A = sp.load_npz(name) if name.endswith(".npz") else scipy.io.mmread(name)
     except Exception as error:  # the readers raise whatever meets them
         raise ValueError(
-            f"solve: the matrix must be a Matrix Market or SciPy .npz file; got {name}, "
+            f"{caller}: the matrix must be a Matrix Market or SciPy .npz file; got {name}, "
             f"which cannot be read ({error})."
         ) from error
     return sp.csr_array(A) if sp.issparse(A) else np.asarray(A)
@@ -147,8 +147,9 @@ def _read_matrix(name):
 
 def _read_rhs(name, A):
     if name is None:
-        return np.random.default_rng(0).standard_normal(A.shape[0]).astype(A.dtype)
-    _check_file(name)
+        b = np.random.default_rng(0).standard_normal(A.shape[0])
+        return b.astype(np.result_type(A.dtype, np.float32))  # A may hold integers
+    _check_file(name, "solve")
     try:
         b = np.load(name) if name.endswith(".npy") else scipy.io.mmread(name)
     except Exception as error:
@@ -166,6 +167,6 @@ def _read_rhs(name, A):
     return b.ravel()
 
 
-def _check_file(name):
+def _check_file(name, caller):
     if not Path(name).is_file():
-        raise ValueError(f"solve: the file must exist; got {name!r}.")
+        raise ValueError(f"{caller}: the file must exist; got {name!r}.")

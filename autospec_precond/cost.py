@@ -21,6 +21,8 @@ _EFFICIENCY = {0: 1.0, 4: 0.87, 8: 0.82, 16: 0.72, 32: 0.6}
 # the products of plain CG. Small systems get low degrees.
 _ROWS_PER_DEGREE = 16
 
+_TRIVIAL = 1.25  # steps of the probe within which plain CG is done
+
 _BYTES_PER_SECOND = 1.0e10
 _SCIPY_SLOWER = 1.6  # SciPy's product against the fused kernel, bytes being equal
 _CALL = 1.5e-6  # one NumPy or kernel call
@@ -134,12 +136,14 @@ def candidates(costs, probe, check_products):
     -------
     dict of int to float
         Seconds per degree, what the probe has cost already left out. A degree above
-        n/16 is no candidate.
+        n/16 is no candidate, and only 0 is where CG needs hardly more steps than
+        the probe has made.
     """
     plain = estimate_iterations(probe)
     result = {}
     for degree in CANDIDATES:
-        if degree * _ROWS_PER_DEGREE > costs.n:
+        small = degree * _ROWS_PER_DEGREE > costs.n
+        if degree and (small or plain <= _TRIVIAL * probe.n_steps):
             break
         share = (degree + 1) * _EFFICIENCY[degree]
         iterations = np.ceil(plain / share) + (degree > 0)

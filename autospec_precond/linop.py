@@ -300,7 +300,7 @@ class PolynomialPreconditioner(LinearOperator):
         low, high = self._scale_range
         if largest * high < _SINGLE_RANGE and largest * low > 1 / _SINGLE_RANGE:
             return 1.0
-        return float(2.0 ** -np.round(np.log2(largest) + np.log2(high)))
+        return layout.power_of_two(largest, high) ** -1
 
     @contextlib.contextmanager
     def _workspace(self, n_columns):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["PRECISIONS", "Stored", "store", "vector_dtype"]
+__all__ = ["PRECISIONS", "Stored", "power_of_two", "store", "vector_dtype"]
 
 PRECISIONS = ("single", "mixed", "double")
 
@@ -90,6 +90,25 @@ def vector_dtype(dtype, precision):
     return np.result_type(real, np.complex64) if np.dtype(dtype).kind == "c" else real
 
 
+def power_of_two(*factors):
+    """Return the power of two nearest to a product: a scaling that rounds nothing.
+
+    Parameters
+    ----------
+    *factors : float
+        Not negative; a zero gives 1.
+
+    Returns
+    -------
+    float
+        Between 2^-1000 and 2^1000, so that its inverse is finite, too.
+    """
+    if not min(factors) > 0:
+        return 1.0
+    exponent = round(float(sum(np.log2(factor) for factor in factors)))
+    return 2.0 ** min(max(exponent, -1000), 1000)
+
+
 def store(based, dtype, precision):
     """Store the based operator for the kernels.
 
@@ -117,7 +136,7 @@ def store(based, dtype, precision):
     # Entries of A may be far outside the range of float32; a power of two moves them
     # there without rounding.
     largest = float(np.abs(data).max(initial=0.0))
-    unit = 2.0 ** np.round(np.log2(largest)) if largest > 0 else 1.0
+    unit = power_of_two(largest)
     data = (data / unit).astype(values)
     if sp.issparse(matrix):
         return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)

@@ -61,5 +61,6 @@ def test_scratch_is_bounded():
     n = M.shape[0]
     for k in (1, 8, 3, 8, 1):
         M @ np.ones((n, k))
-    assert sum(buffer.nbytes for buffer in M._pool) <= 3 * 8 * n * 8
+    page = 4096  # of padding between the vectors
+    assert sum(buffer.nbytes for buffer in M._pool) <= 3 * 8 * n * 8 + page
     assert M._pool.maxlen <= 4

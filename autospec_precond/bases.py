@@ -8,8 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator
 
 __all__ = ["Based", "Inner", "build"]
+
+
+def _by_columns(apply, owner, x):
+    """Apply to a block at once where that is promised, else column by column."""
+    if x.ndim == 1 or sp.issparse(owner) or isinstance(owner, (np.ndarray, LinearOperator)):
+        return apply(x)
+    return np.stack([np.array(apply(column)) for column in x.T], axis=-1)
 
 
 class Inner:
@@ -31,8 +39,8 @@ class Inner:
         """Return B x, in double precision."""
         x = np.asarray(x, dtype=self.dtype)
         by_product = hasattr(type(self.base), "__matmul__")
-        y = self.base @ x if by_product else self.base.solve(x)
-        return np.asarray(y).reshape(x.shape)
+        apply = self.base.__matmul__ if by_product else self.base.solve
+        return np.asarray(_by_columns(apply, self.base, x)).reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -83,9 +91,9 @@ class Based:
         if self.matrix is not None:
             return self.matrix @ x
         if self.scale is None:
-            return self.operator @ x
+            return _by_columns(self.operator.__matmul__, self.operator, x)
         scale = self.scale if x.ndim == 1 else self.scale[:, None]
-        return scale * (self.operator @ (scale * x))
+        return scale * _by_columns(self.operator.__matmul__, self.operator, scale * x)
 
     def composed(self, x):
         """Return S x, with the factor B where there is one.
@@ -123,7 +131,8 @@ def build(operand, base, diagonal):
     """
     dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
     if not isinstance(base, str):
-        return Based("user", None, operand.operator, None, Inner(base, dtype), dtype)
+        own = operand.operator if operand.matrix is None else operand.matrix.copy()
+        return Based("user", None, own, None, Inner(base, dtype), dtype)
     scale = None if base == "none" else 1.0 / np.sqrt(diagonal)
     matrix = operand.matrix
     if sp.issparse(matrix):

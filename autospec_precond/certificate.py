@@ -3,9 +3,10 @@
 If p has no zero on the real line and is positive at one point, p(S) is positive
 definite for every Hermitian S, whatever its spectrum: also for the float32 rounding
 of S, which may be indefinite. The proof is a Sturm sequence in integer arithmetic on
-the coefficients that the kernels really use, so nothing is rounded in it.
+the coefficients in the precision of the kernel, less a margin for its rounding.
 """
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ class Certificate:
     margin : float
         min p over [0, high] divided by max p there, dimensionless.
     rounding : float
-        Bound on the rounding of one application, relative to max p on [0, high].
+        Estimate from above of the rounding of one application, relative to max p on
+        [0, high].
     low, high : float
         The interval, in the units of the eigenvalues of the based operator.
     q_min, q_max : float
@@ -114,7 +116,7 @@ def certify(
     Positivity is exact. The figures on intervals are taken on a grid of Chebyshev
     points fine enough that the polynomial moves by less than 1 % of its range
     between them (Ehlich and Zeller's bound); they inform, the proof does not rest
-    on them. Costs 1 ms at degree 16.
+    on them. Costs 1 ms at degree 16, 12 ms at 32, 0.2 s at 64.
 
     References
     ----------
@@ -146,7 +148,7 @@ def certify(
     first, *others = executed.coefficients
     limit = GROWTH_LIMIT["single" if real.bits == 32 else "double"]
     return Certificate(
-        positive=is_positive((first - rounding * scale, *others)),
+        positive=_is_positive((first - rounding * scale, *others)),
         margin=float(p.min() / scale),
         rounding=rounding,
         low=low,
@@ -181,6 +183,10 @@ def is_positive(coefficients):
     """
     powers = _powers(coefficients)
     return bool(powers) and powers[0] > 0 and _distinct_real_roots(powers) == 0
+
+
+# One polynomial is certified several times: as a candidate, then with its figures.
+_is_positive = functools.lru_cache(maxsize=64)(is_positive)
 
 
 def count_real_roots(coefficients):

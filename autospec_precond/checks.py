@@ -78,7 +78,7 @@ def check_choice(value, name, known, caller):
 
 
 def check_degree(degree, caller):
-    """Return an even degree, at least 0, at most 128.
+    """Return an even degree, at least 0, at most 64.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def check_degree(degree, caller):
     if isinstance(degree, (bool, np.bool_)) or not hasattr(degree, "__index__"):
         raise TypeError(f"{caller}: degree must be an int; got {degree!r}.")
     degree = operator.index(degree)
-    if degree < 0 or degree > 128:
-        raise ValueError(f"{caller}: degree must be between 0 and 128; got {degree}.")
+    if degree < 0 or degree > 64:
+        raise ValueError(f"{caller}: degree must be between 0 and 64; got {degree}.")
     if degree % 2:
         raise ValueError(
             f"{caller}: degree must be even, or p would be negative somewhere; got "
@@ -130,15 +130,15 @@ def check_steps(n_probe, n, caller):
     Raises
     ------
     TypeError, ValueError
-        If it is not an int, or below 2.
+        If it is not an int between 2 and 500.
     """
     if n_probe is None:
         return min(12, n)
     if isinstance(n_probe, (bool, np.bool_)) or not hasattr(n_probe, "__index__"):
         raise TypeError(f"{caller}: n_probe must be an int; got {n_probe!r}.")
     n_probe = operator.index(n_probe)
-    if n_probe < 2:
-        raise ValueError(f"{caller}: n_probe must be at least 2; got {n_probe}.")
+    if not 2 <= n_probe <= 500:
+        raise ValueError(f"{caller}: n_probe must be between 2 and 500; got {n_probe}.")
     return min(n_probe, n)
 
 

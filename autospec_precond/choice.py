@@ -97,7 +97,8 @@ class Chooser:
         if figure > 1:
             self._warn(
                 f"the spectrum of A reaches above the interval of the polynomial given "
-                f"(up to {self.polynomial.interval[1]:.3g}): it may converge slowly"
+                f"(up to {self.polynomial.interval[1]:.3g}): CG may be far slower than "
+                "without M; leave polynomial= out"
             )
 
     def probe(self, n_steps, rng, real_dtype):
@@ -163,27 +164,32 @@ class Chooser:
         self._settle(degree, model)
         if free:
             allowed = [d for d in self.predicted if 0 < d <= degree]
-            while not self.certificate.bound_proved and len(allowed) > 1:
+            while not self._settled() and len(allowed) > 1:
                 allowed.pop()
                 self._settle(allowed[-1], model)
         if not self.certificate.bound_proved:
             self._use_rigorous_bound(model)
         if not self.certificate.safe:
             reason = self.certificate.reason()
+            self.tried = self.polynomial.degree
             self._take_base()
             self._warn(
-                f"no polynomial of degree {degree} can be certified in this precision "
+                f"no polynomial of degree {self.tried} can be certified in this precision "
                 f"({reason}), M is the base alone; use a lower degree or precision='double'"
             )
+
+    def _settled(self):
+        return self.certificate.bound_proved and self.certificate.safe
 
     def _say_if_easy(self, degree):
         """Tell the user where there is little to gain: setup costs products too."""
         plain = cost.estimate_iterations(self.found)
+        if degree == 0:
+            self.notes.append("no polynomial pays for itself: M is the base alone")
         if plain < _EASY:
-            what = "no polynomial pays for itself, M is the base alone; t" * (degree == 0)
             self.notes.append(
-                f"easy: CG on this base takes about {plain:.0f} products; "
-                f"{what or 't'}he probe alone takes {self.n_products}"
+                f"easy: CG on this base takes about {plain:.0f} products; the probe alone "
+                f"takes {self.n_products}"
             )
 
     def _take_base(self):
@@ -219,10 +225,17 @@ class Chooser:
         """Take the proved bound of the spectrum where there is one, else warn."""
         degree = self.polynomial.degree
         if self.based.matrix is None:
-            self._warn(
-                "the upper bound of the spectrum is an estimate, and at degree "
-                f"{degree} an error of 2 % in it would matter; give a lower degree"
-            )
+            figure = self.certificate.self_check
+            if figure is not None and figure > 1:
+                self._warn(
+                    f"the spectrum reaches above {self.polynomial.interval[1]:.4g} and no "
+                    "bound was found: M may be slow"
+                )
+            else:
+                self._warn(
+                    "the upper bound of the spectrum is an estimate, and at degree "
+                    f"{degree} an error of 2 % in it would matter; give a lower degree"
+                )
             return
         bound = probing.rigorous_bound(self.based.matrix)
         self.n_products += probing.N_BOUND_PRODUCTS
@@ -283,8 +296,9 @@ class Chooser:
         )
 
     def _warn(self, text):
-        self.notes.append(f"UNPROVED: {text}")
-        self.unproved.append(text)
+        if text not in self.unproved:
+            self.notes.append(f"UNPROVED: {text}")
+            self.unproved.append(text)
 
 
 def _with_bound(found, high, rigorous):

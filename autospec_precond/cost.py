@@ -14,7 +14,7 @@ CANDIDATES = (0, 4, 8, 16)
 
 # Krylov efficiency seen with a good polynomial: products of plain CG over ours. On
 # real matrices 0.76 to 0.95 at degree 4, 0.70 to 0.92 at 8, 0.50 to 0.86 at 16.
-_EFFICIENCY = {0: 1.0, 4: 0.87, 8: 0.82, 16: 0.72, 32: 0.6}
+_EFFICIENCY = {0: 1.0, 4: 0.87, 8: 0.82, 16: 0.72}
 
 # Exact CG ends after n products, whatever the spectrum, and a polynomial that is not
 # optimal for the vector at hand gives that up: on 112 unknowns degree 16 took 2.9 times
@@ -108,8 +108,8 @@ def estimate_iterations(probe, rtol=1e-8):
     Returns
     -------
     float
-        At least the steps of the probe times what they still lack; 20 times the
-        condition of what the probe sees where it made no headway.
+        The steps of the probe over the share of the way they made; 10 times the root
+        of the condition that the probe sees where it made no headway.
     """
     reduction = probe.cg_reduction
     if reduction <= rtol:

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 from . import kernels
 from .certificate import Certificate
 from .kernels import layout
-from .kernels.layout import Stored
+from .kernels.layout import Stored, power_of_two
 from .polynomial import Polynomial
 from .probe import Probe
 from .report import Report
@@ -98,8 +98,8 @@ class PolynomialPreconditioner(LinearOperator):
     Notes
     -----
     M = D^(-1/2) p(D^(-1/2) A D^(-1/2)) D^(-1/2) is Hermitian and positive definite, and
-    the same at every application. It holds its own copy of A: when the values of A
-    change, make it again. Several threads may apply one M, and a forked process may.
+    the same at every application. It holds its own copy of an explicit A: when A
+    changes, make it again. Several threads may apply one M, and a forked process may.
     An application allocates its result only; scratch vectors, three per column, are
     kept for the next one.
 
@@ -280,30 +280,39 @@ class PolynomialPreconditioner(LinearOperator):
         if scale is not None:
             scale = scale.reshape(n, *(1 for _ in rest))
         n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
-        factor = self._range_factor(sources)
-        back = 1.0 / (factor * self._parts.stored.unit)
+        factors = [self._range_factors(part) for part in sources]
         with self._workspace(n_columns) as (start, *work):
             view = start.reshape(shape)
             for j, part in enumerate(sources):
-                _scaled(part, scale, factor, view[:, j])
+                _scaled(part, scale, factors[j], view[:, j])
             if self._parts.inner is not None:
-                start[...] = self._parts.inner(start)
+                image = self._parts.inner(start)
+                inside = power_of_two(float(np.abs(image).max(initial=0.0)))
+                np.divide(image, inside, out=start, casting="same_kind")
+            else:
+                inside = 1.0
             view = self._run(start, work).reshape(shape)
             for j, part in enumerate(targets):
+                back = inside / self._parts.stored.unit / factors[j]
                 _scaled(view[:, j], scale, back, part)
 
-    def _range_factor(self, parts):
-        """Return a power of two that brings the input into the range of float32."""
-        if np.empty(0, self._vector_dtype).real.itemsize > 4:
+    def _range_factors(self, part):
+        """Return powers of two, one per column, that bring it into float32's range."""
+        if part.dtype.kind in "biu" or np.empty(0, self._vector_dtype).real.itemsize > 4:
             return 1.0
-        planes = [p for part in parts for p in _planes(part)]
-        largest = max(max(float(p.max()), -float(p.min())) for p in planes)
-        if largest == 0 or not np.isfinite(largest):
-            return 1.0
+        planes = _planes(part)
+        largest = np.max(
+            [np.maximum(p.max(axis=0), -p.min(axis=0)) for p in planes], axis=0
+        )
         low, high = self._scale_range
-        if largest * high < _SINGLE_RANGE and largest * low > 1 / _SINGLE_RANGE:
+        inside = (largest * high < _SINGLE_RANGE) & (largest * low > 1 / _SINGLE_RANGE)
+        if (inside | (largest == 0) | ~np.isfinite(largest)).all():
             return 1.0
-        return layout.power_of_two(largest, high) ** -1
+        flat = [
+            1.0 if fine or not np.isfinite(size) else 1.0 / power_of_two(float(size), high)
+            for fine, size in zip(inside.ravel(), largest.ravel(), strict=True)
+        ]
+        return np.reshape(flat, largest.shape)
 
     @contextlib.contextmanager
     def _workspace(self, n_columns):
@@ -360,7 +369,7 @@ def _scaled(x, scale, factor, out):
     with np.errstate(all="ignore"):
         if scale is None:
             np.multiply(x, factor, out=out, **settings)
-        elif factor == 1.0:
+        elif np.ndim(factor) == 0 and factor == 1.0:
             np.multiply(x, scale, out=out, **settings)
         else:
             for k in range(0, x.shape[0], _CHUNK):  # no temporary of length n

@@ -169,13 +169,15 @@ def _check_finite(matrix, caller):
     )
 
 
-def check_hermitian(operand, rng, caller):
+def check_hermitian(operand, matrix, rng, caller):
     """Refuse a matrix that is not Hermitian, by two random products.
 
     Parameters
     ----------
     operand : Operand
         A.
+    matrix : csr_array or ndarray or None
+        What the polynomial will stand on, A or its scaled form S; None matrix-free.
     rng : numpy.random.Generator
         Source of the two vectors.
     caller : str
@@ -189,18 +191,20 @@ def check_hermitian(operand, rng, caller):
     Raises
     ------
     ValueError
-        If |a_ij - conj(a_ji)| exceeds 1e-12 (float32: 1e-5) of the largest entry.
+        If |s_ij - conj(s_ji)| exceeds 1e-12 (float32: 1e-5) of the largest entry.
 
     Notes
     -----
-    Compares x* A y with the conjugate of y* A x. Only when they differ is the
-    transpose formed, to name the entry: it may still be rounding.
+    Compares x* S y with the conjugate of y* S x. Only when they differ is the
+    transpose formed, to name the entry: it may still be rounding. S and not A: next to
+    one huge diagonal entry of A any asymmetry would look like rounding.
     """
     x, y = (_probe_vector(rng, operand) for _ in range(2))
-    Ax, Ay = (np.array(operand.operator @ v) for v in (x, y))
+    operator = operand.operator if matrix is None else matrix
+    Ax, Ay = (np.array(operator @ v) for v in (x, y))
     gap = abs(np.vdot(y, Ax) - np.conj(np.vdot(x, Ay)))
     tol = _HERMITIAN_TOL[operand.real_dtype]
-    if operand.matrix is None:
+    if matrix is None:
         largest = max(np.abs(Ax).max(), np.abs(Ay).max())
         if not np.isfinite(largest):
             raise ValueError(f"{caller}: the products of A must be finite; got {largest}.")
@@ -211,11 +215,10 @@ def check_hermitian(operand, rng, caller):
                 "general matrix use gmres or bicgstab without this preconditioner."
             )
         return 2
-    A = operand.matrix
-    largest = float(abs(A).max())
+    largest = float(abs(matrix).max())
     if gap <= tol * largest:
         return 2
-    difference = abs(A - A.conj().T)
+    difference = abs(matrix - matrix.conj().T)
     worst = float(difference.max())
     if worst > tol * largest:
         if sp.issparse(difference):
@@ -223,13 +226,13 @@ def check_hermitian(operand, rng, caller):
             k = int(np.argmax(difference.data))
             row, column = int(difference.row[k]), int(difference.col[k])
         else:
-            row, column = map(int, np.unravel_index(np.argmax(difference), A.shape))
+            row, column = map(int, np.unravel_index(np.argmax(difference), matrix.shape))
         row, column = sorted((row, column))
         raise ValueError(
             f"{caller}: A must be Hermitian; got entries ({row}, {column}) and "
             f"({column}, {row}) apart by {worst / largest:.1e} of the largest entry "
-            f"(allowed {tol:.0e}). For a general matrix use gmres or bicgstab without "
-            "this preconditioner."
+            f"(allowed {tol:.0e}). Rounding of an assembly goes away with 0.5 * (A + A.T); "
+            "for a general matrix use gmres or bicgstab without this preconditioner."
         )
     return 2
 

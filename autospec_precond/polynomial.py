@@ -131,7 +131,10 @@ class Polynomial:
             The same interval, coefficients rounded to `dtype`.
         """
         real = np.empty(0, dtype).real.dtype
-        rounded = np.asarray(self.coefficients).astype(real).astype(np.float64)
+        coefficients = np.asarray(self.coefficients)
+        # Kernels hold numbers of the order of one, whatever the units of A.
+        unit = 2.0 ** np.floor(np.log2(np.abs(coefficients).max() or 1.0))
+        rounded = (coefficients / unit).astype(real).astype(np.float64) * unit
         return Polynomial(self.interval, tuple(rounded))
 
     @classmethod

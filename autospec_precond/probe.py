@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["Probe"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
     """Coarse spectral information from a few products with the based operator.
 
@@ -24,7 +24,7 @@ class Probe:
     high_is_rigorous : bool
         Whether `high` is proved (but for rounding) or estimated.
     n_products : int
-        Products with A spent, those for the bound and the symmetry test included.
+        Products with A spent, those for the bound included.
     kind : str
         The class found, 'pos' for positive definite.
     """
@@ -36,6 +36,12 @@ class Probe:
     high_is_rigorous: bool
     n_products: int
     kind: str = "pos"
+
+    def __eq__(self, other):
+        return isinstance(other, Probe) and self.to_dict() == other.to_dict()
+
+    def __hash__(self):
+        return hash((self.high, self.n_products, self.ritz_values.tobytes()))
 
     @property
     def n_steps(self) -> int:

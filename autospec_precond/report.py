@@ -77,17 +77,12 @@ class Report:
             ("matrix", f"{self.n:,} x {self.n:,}, {nnz}, {self.dtype}, base {self.base}"),
             ("probe", self._probe_text()),
             ("spectrum bound", self._bound_text()),
-            ("polynomial", f"degree {self.degree} on [{c.low:.3g}, {c.high:.3g}]"),
+            ("polynomial", self._polynomial_text()),
             ("engine", self.engine),
             (
                 "certificate",
-                f"positive definite: {'proved' if c.safe else 'NOT proved'}; min p / max p "
-                f"{c.margin:.1e}, rounding {c.rounding:.1e}",
-            ),
-            (
-                "λp(λ)",
-                f"in [{c.q_min:.3g}, {c.q_max:.3g}] on the interval; up to "
-                f"{c.growth[1]:.3g} when the bound is 2 % too low",
+                f"p positive: {'proved' if c.safe else 'NOT proved'}; min p / max p "
+                f"{c.margin:.1e}, rounding {c.rounding:.1e}{self._sampled()}",
             ),
             (
                 "kernel",
@@ -100,6 +95,22 @@ class Report:
             rows.append(("predicted by degree", text))
         rows.extend(("note", note) for note in self.notes)
         return rows
+
+    def _polynomial_text(self):
+        c = self.certificate
+        if self.degree == 0:
+            return "degree 0: M is the base alone"
+        return (
+            f"degree {self.degree} on [{c.low:.3g}, {c.high:.3g}], λp(λ) in "
+            f"[{c.q_min:.3g}, {c.q_max:.3g}] there, up to {c.growth[1]:.3g} if the bound "
+            "were 2 % too low"
+        )
+
+    def _sampled(self):
+        """Say what the proof rests on where that could only be sampled."""
+        what = [] if self.nnz is not None else ["A Hermitian"]
+        what += ["base positive definite"] if self.base == "user" else []
+        return f"; sampled, not proved: {', '.join(what)}" if what else ""
 
     def _probe_text(self):
         if self.probe is None:

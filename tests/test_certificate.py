@@ -139,7 +139,9 @@ def test_other_bad_polynomials_are_refused(polynomial):
     text = refusal(ValueError, poisson1d(50), base="none", polynomial=polynomial)
     certificate = certify(polynomial)
     assert not certificate.safe
-    assert certificate.reason() in text
+    # An odd degree has a sentence of its own.
+    reason = "degree must be even" if polynomial.degree % 2 else certificate.reason()
+    assert reason in text
 
 
 def test_a_small_margin_is_refused_in_words():
@@ -166,8 +168,8 @@ def test_classical_polynomials_are_safe(degree, dtype):
 def test_a_high_degree_is_repaired(precision):
     # The last coefficients of the first choice are smaller than rounding.
     keywords = {"engine": "classical", "precision": precision}
-    M = ap.make(poisson1d(50), base="none", degree=80, **keywords)
-    assert M.degree == 80
+    M = ap.make(poisson1d(50), base="none", degree=64, **keywords)
+    assert M.degree == 64
     assert M.certificate.safe
 
 

@@ -205,3 +205,50 @@ def test_refuses_an_operator_without_a_positive_ritz_value(function):
 )
 def test_refuses_an_operator_with_other_products(function, error, message):
     assert re.search(message, refusal(error, operator(function)))
+
+
+def test_asymmetry_beside_a_huge_entry_is_seen():
+    """Against the largest entry it would look like rounding; M would not be symmetric."""
+    B = sp.diags_array([-0.5, 1.0], offsets=[1, 0], shape=(60, 60))
+    A = sp.block_diag([B, sp.csr_array([[1e12]])]).tocsr()
+    assert "A must be Hermitian" in refusal(ValueError, A)
+
+
+def test_a_state_on_a_base_of_ones_own_needs_that_base():
+    A = poisson1d(50)
+    base = sp.diags_array(np.full(50, 0.4)).tocsr()  # a matrix will do as base
+    M = ap.make(A, base=base, degree=4)
+    assert "base must be given" in refusal(ValueError, A, polynomial=M.state())
+    x = np.ones(50)
+    assert np.array_equal(ap.make(A, base=base, polynomial=M.state()) @ x, M @ x)
+
+
+def test_columns_far_apart_in_size_keep_their_own_scale():
+    M = ap.make(poisson1d(50), degree=4, precision="single")
+    x = np.linspace(1, 2, 50)
+    Y = M @ np.stack([1e30 * x, 1e-30 * x], axis=1)
+    for column, size in ((0, 1e30), (1, 1e-30)):
+        assert np.allclose(Y[:, column] / size, M @ x, rtol=1e-5)
+
+
+class VectorsOnly:
+    """An operator whose product knows vectors only; it would broadcast over a block."""
+
+    shape, dtype = (50, 50), np.dtype("f8")
+
+    def __matmul__(self, x):
+        return np.linspace(1.0, 3.0, 50) * x
+
+
+def test_operators_that_know_vectors_only_take_blocks():
+    M = ap.make(VectorsOnly(), degree=4)
+    X = np.random.default_rng(0).standard_normal((50, 50))
+    assert np.allclose(M @ X, np.stack([M @ x for x in X.T], axis=1), rtol=1e-12)
+
+
+def test_a_base_of_ones_own_uses_a_copy_of_the_matrix():
+    A = poisson1d(50)
+    M = ap.make(A, base=sp.eye_array(50).tocsr(), degree=4)
+    before = M @ np.ones(50)
+    A.data *= 1.5
+    assert np.array_equal(M @ np.ones(50), before)

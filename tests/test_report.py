@@ -75,9 +75,9 @@ def test_table_answers_what_a_user_asks():
     assert "no sign of indefiniteness in 12 steps" in rows["probe"]
     assert "SPD" not in str(report)
     low, high = M.polynomial.interval
-    assert rows["polynomial"] == f"degree 8 on [{low:.3g}, {high:.3g}]"
+    assert rows["polynomial"].startswith(f"degree 8 on [{low:.3g}, {high:.3g}]")
     assert rows["engine"] == report.engine
-    assert "positive definite: proved" in rows["certificate"]
+    assert "p positive: proved" in rows["certificate"]
     assert "fused" in rows["kernel"]
     assert "csr" in rows["kernel"]
     assert "mixed" in rows["kernel"]
@@ -128,7 +128,7 @@ def test_a_certificate_that_proves_nothing_is_not_praised():
     report = ap.make(A, degree=4).report
     certificate = dataclasses.replace(report.certificate, positive=False)
     text = str(dataclasses.replace(report, certificate=certificate))
-    assert "positive definite: NOT proved" in text
+    assert "p positive: NOT proved" in text
 
 
 def test_html_is_a_table_and_escapes():

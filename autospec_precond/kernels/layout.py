@@ -49,7 +49,7 @@ class Stored:
             S x / unit.
         """
         if self.kind == "operator":
-            return self.function(x / x.real.dtype.type(self.unit))
+            return self.function(x / np.float64(self.unit))
         if self.kind == "dense":
             return self.data @ x
         n = self.indptr.size - 1

@@ -4,6 +4,7 @@ Exit codes: 0 converged (or nothing to converge), 1 not converged, 2 bad input.
 """
 
 import argparse
+import inspect
 import json
 import sys
 import time
@@ -52,11 +53,11 @@ def _parser():
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="inspect | solve | demo")
 
-    inspect = commands.add_parser("inspect", help="probe a matrix and print the report")
-    inspect.add_argument("matrix", help="Matrix Market (.mtx, .mtx.gz) or SciPy .npz")
-    inspect.add_argument("--degree", type=int, help="products per application, even")
-    inspect.add_argument("--json", action="store_true", help="print JSON")
-    inspect.set_defaults(run=_inspect)
+    look = commands.add_parser("inspect", help="probe a matrix and print the report")
+    look.add_argument("matrix", help="Matrix Market (.mtx, .mtx.gz) or SciPy .npz")
+    look.add_argument("--degree", type=int, help="products per application, even")
+    look.add_argument("--json", action="store_true", help="print JSON")
+    look.set_defaults(run=_inspect)
 
     solve = commands.add_parser("solve", help="solve A x = b with conjugate gradients")
     solve.add_argument("matrix", help="Matrix Market (.mtx, .mtx.gz) or SciPy .npz")
@@ -140,7 +141,7 @@ def _progress(A, b, every=0.5):
 def _read_matrix(name, caller):
     _check_file(name, caller)
     try:
-        A = sp.load_npz(name) if name.endswith(".npz") else scipy.io.mmread(name)
+        A = sp.load_npz(name) if name.endswith(".npz") else _read_market(name)
     except Exception as error:  # the readers raise whatever meets them
         raise ValueError(
             f"{caller}: the matrix must be a Matrix Market or SciPy .npz file; got {name}, "
@@ -155,7 +156,7 @@ def _read_rhs(name, A):
         return b.astype(np.result_type(A.dtype, np.float32))  # A may hold integers
     _check_file(name, "solve")
     try:
-        b = np.load(name) if name.endswith(".npy") else scipy.io.mmread(name)
+        b = np.load(name) if name.endswith(".npy") else _read_market(name)
     except Exception as error:
         raise ValueError(
             f"solve: b must be a Matrix Market or .npy file; got {name}, which cannot be "
@@ -169,6 +170,12 @@ def _read_rhs(name, A):
     if b.dtype.kind not in "biufc" or not np.isfinite(b).all():
         raise ValueError(f"solve: b must hold finite numbers; got {b.dtype} in {name}.")
     return b.ravel()
+
+
+def _read_market(name):
+    # Newer SciPy wants to be told that arrays are welcome; older does not know the word.
+    known = inspect.signature(scipy.io.mmread).parameters
+    return scipy.io.mmread(name, **({"spmatrix": False} if "spmatrix" in known else {}))
 
 
 def _check_file(name, caller):

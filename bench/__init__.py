@@ -1,0 +1,1 @@
+"""The benchmark: matrices against preconditioners, counted and timed. See README.md."""

@@ -1,0 +1,31 @@
+"""Command line: ``python -m bench run|report|check``."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "run": ("bench.run", "solve every problem with every method, one JSON line each"),
+    "report": ("bench.report", "make an HTML page of the results"),
+    "check": ("bench.check", "exit with 1 where ours hurts"),
+}
+
+
+def main(argv=None):
+    """Hand the arguments to the command named first; return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: python -m bench COMMAND ...; each COMMAND takes --help")
+        for name, (_, text) in COMMANDS.items():
+            print(f"  {name:<8}{text}")
+        return 0 if argv else 2
+    if argv[0] not in COMMANDS:
+        print(
+            f"bench: the command must be one of {', '.join(COMMANDS)}; got {argv[0]!r}.",
+            file=sys.stderr,
+        )
+        return 2
+    return importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

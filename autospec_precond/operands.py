@@ -318,7 +318,7 @@ def check_diagonal(operand, diagonal, caller):
         hint = (
             "A is negative definite: pass -A and -b."
             if (values < 0).all()
-            else "A is not positive definite: use minres or gmres without it."
+            else "A is not positive definite: use minres or gmres without M."
         )
         raise ValueError(
             f"{caller}: {what} must be positive; got {values[row]:g} in row {row} "

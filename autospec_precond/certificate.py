@@ -37,8 +37,11 @@ class Certificate:
     low, high : float
         The interval, in the units of the eigenvalues of the based operator.
     q_min, q_max : float
-        Smallest and largest λp(λ) on [low, high], dimensionless; `q_max` / `q_min` is
-        the condition number that the preconditioned operator has there.
+        Smallest and largest λp(λ) on [low, high] without the gaps, dimensionless;
+        `q_max` / `q_min` is the condition number that the preconditioned operator has
+        there.
+    gap_max : float
+        Largest λp(λ) in the gaps; 0 where there are none.
     growth : tuple of float
         Largest |λp(λ)| up to 1.01, 1.02, 1.05 and 1.25 times `high`.
     high_is_rigorous : bool
@@ -57,6 +60,7 @@ class Certificate:
     high: float
     q_min: float
     q_max: float
+    gap_max: float
     growth: tuple[float, ...]
     high_is_rigorous: bool
     self_check: float | None
@@ -135,9 +139,12 @@ def certify(
     low, high = executed.interval
     t = np.cos(np.pi * np.arange(12 * executed.degree + 13) / (12 * executed.degree + 12))
     domain = spectrum_low + 0.5 * (high - spectrum_low) * (1.0 + t)
-    interval = low + 0.5 * (high - low) * (1.0 + t)
+    intervals = np.array(executed.intervals)
+    inside = (intervals[:, :1] + 0.5 * np.diff(intervals) * (1.0 + t)).ravel()
+    gaps = np.array(executed.gaps).reshape(-1, 2)
+    between = (gaps[:, :1] + 0.5 * np.diff(gaps) * (1.0 + t)).ravel()
     p = executed(domain)
-    q = interval * executed(interval)
+    q = inside * executed(inside)
     scale = np.abs(p).max() or 1.0
     relative = 4 * (executed.degree + 1) * real.eps / scale
     rounding = float(relative * np.abs(executed.coefficients).sum())
@@ -155,6 +162,7 @@ def certify(
         high=high,
         q_min=float(q.min()),
         q_max=float(q.max()),
+        gap_max=float((between * executed(between)).max(initial=0.0)),
         growth=growth,
         high_is_rigorous=bool(high_is_rigorous),
         self_check=self_check,

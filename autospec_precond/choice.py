@@ -57,6 +57,7 @@ class Chooser:
         self.kernel = kernel
         self.vector_dtype = vector_dtype
         self.found = None
+        self.gaps = True
         self.predicted = {}
         self.n_products = 0
         self.notes = []
@@ -97,8 +98,8 @@ class Chooser:
         if figure > 1:
             self._warn(
                 f"the spectrum of A reaches above the interval of the polynomial given "
-                f"(up to {self.polynomial.interval[1]:.3g}): CG may be far slower than "
-                "without M; leave polynomial= out"
+                f"(up to {self.polynomial.interval[1]:.3g}), or into a gap of it: "
+                "CG may be far slower than without M; leave polynomial= out"
             )
 
     def probe(self, n_steps, rng, real_dtype):
@@ -202,7 +203,7 @@ class Chooser:
         """Predict, certify and self-check; raise `high` until the check is passed."""
         for _ in range(_N_REPAIRS):
             polynomial = self._predict(degree, model)
-            if self.found.high_is_rigorous:
+            if self.found.high_is_rigorous and not polynomial.gaps:
                 figure = None
                 break
             # The last vector alone lacks what the probe has found exactly.
@@ -210,6 +211,10 @@ class Chooser:
             figure, bound = self._self_check(polynomial, start)
             if figure <= 1:
                 break
+            if polynomial.gaps:
+                self.gaps = False
+                self.notes.append("a gap of the spectrum was not empty: one interval")
+                continue
             before = self.found.high
             high = max(bound, _RAISE * before)
             self.found = _with_bound(self.found, high, False)
@@ -241,6 +246,7 @@ class Chooser:
         self.n_products += probing.N_BOUND_PRODUCTS
         self.notes.append(f"degree {degree} needs a proved bound: high is {bound:.4g}")
         self.found = _with_bound(self.found, bound, True)
+        self.gaps = False  # their check has failed, or was not made with this bound
         self.polynomial = self._predict(degree, model)
         self.certificate = self._certify(self.polynomial, True, None)
 
@@ -260,9 +266,13 @@ class Chooser:
             plain = classical.chebyshev(degree, high)
             yield plain, ""
         else:
-            for shrink in (1.0, 0.5, 0.25, 0.0):
-                plain = model.predict(self.found, degree, shrink)
-                yield plain, f"corrections times {shrink:g}" if shrink < 1 else ""
+            if self.gaps:
+                plain = model.predict(self.found, degree)
+                yield plain, ""
+            if not self.gaps or plain.gaps:
+                repair = "one interval" if self.gaps else ""
+                plain = model.predict(self.found, degree, gaps=False)
+                yield plain, repair
         # At high degree on a short interval φ is smaller than rounding, and so are the
         # coefficients that keep p positive far outside; a longer interval mends that.
         for k in itertools.count(1):

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-__all__ = ["N_STEPS", "extract", "size"]
+__all__ = ["N_STEPS", "extract", "of_candidates", "size", "size_candidate"]
 
 N_STEPS = 12  # Lanczos steps that the features describe
 
+_SIZES = (1e2, 1e6)  # numbers of unknowns that training has met
 _FLOOR = 1e-10  # of ratios, before their logarithm is taken
 
 
@@ -20,21 +21,32 @@ def size():
     return 3 * N_STEPS + 2
 
 
-def extract(probe, degree):
-    """Turn a probe and a degree into features.
+def size_candidate():
+    """Return how many features the judge reads besides those of the probe.
+
+    Returns
+    -------
+    int
+        Number of columns that `of_candidates` appends.
+    """
+    return 8
+
+
+def extract(probe):
+    """Turn a probe into features.
 
     Parameters
     ----------
     probe : Probe
         Of any number of steps.
-    degree : int
-        Degree of the polynomial wanted.
 
     Returns
     -------
     ndarray, shape (38,)
         log10 of Ritz values over the bound, half log10 of weights, log10 of residual
-        norms over the bound, share of the steps made, log2 of degree + 1 over 5.
+        norms over the bound, share of the steps made, log10 of the number of unknowns
+        between 100 and a million: exact CG ends after as many products, so that few
+        unknowns want other intervals than many.
 
     Notes
     -----
@@ -54,9 +66,42 @@ def extract(probe, degree):
             np.log10(np.maximum(theta / probe.high, _FLOOR)),
             0.5 * np.log10(np.maximum(weights, _FLOOR)),
             np.log10(np.maximum(norms / probe.high, _FLOOR)),
-            [1 - missing / N_STEPS, np.log2(degree + 1) / 5],
+            [1 - missing / N_STEPS, np.log10(np.clip(probe.n or np.inf, *_SIZES))],
         ]
     )
+
+
+def of_candidates(x, high, degree, found):
+    """Append what describes polynomials on unions of intervals.
+
+    Parameters
+    ----------
+    x : ndarray, shape (38,)
+        Features of the probe.
+    high : float
+        Upper bound of the spectrum.
+    degree : int
+        Their degree.
+    found : list of Candidate
+        The polynomials.
+
+    Returns
+    -------
+    ndarray, shape (len(found), 46)
+        For each the features of the probe, log2 of degree + 1 over 5, the level, the
+        number of intervals, log10 of the ends of the lowest interval and of the
+        beginning of the next over `high`, the share of the roots in the lowest and in
+        the highest interval.
+    """
+    rows = []
+    for candidate in found:
+        union = candidate.intervals
+        ends = np.log10(np.array([union[0, 0], union[0, 1], union[1, 0]]) / high)
+        share = np.array([candidate.counts[0], candidate.counts[-1]]) / (degree + 1)
+        rows.append([candidate.level, len(union), *ends, *share])
+    rows = np.array(rows)
+    shared = np.append(x, np.log2(degree + 1) / 5)
+    return np.hstack([np.tile(shared, (len(found), 1)), rows])
 
 
 def _first_steps(theta, weights):

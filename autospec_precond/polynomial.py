@@ -1,5 +1,6 @@
 """The polynomial p of a preconditioner: evaluate, build from roots, store as JSON."""
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,15 @@ class Polynomial:
     coefficients : tuple of float, length degree + 1
         Chebyshev coefficients, lowest degree first, on the domain ``[0, high]``, in
         units of 1/eigenvalue.
+    gaps : tuple of (float, float), optional
+        Parts of the interval that p leaves out, ascending and apart, because the
+        spectrum seems to have no eigenvalue there; λ p(λ) may be large in them.
 
     Raises
     ------
     ValueError
-        If the interval is empty or not positive, or a coefficient is not finite.
+        If the interval is empty or not positive, a gap is not inside what the others
+        leave, or a coefficient is not finite.
 
     Notes
     -----
@@ -54,9 +59,11 @@ class Polynomial:
 
     interval: tuple[float, float]
     coefficients: tuple[float, ...]
+    gaps: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self):
         low, high = (float(edge) for edge in self.interval)
+        gaps = tuple((float(left), float(right)) for left, right in self.gaps)
         coefficients = tuple(float(c) for c in np.ravel(self.coefficients))
         if not 0 < low < high < np.inf:
             raise ValueError(
@@ -67,8 +74,22 @@ class Polynomial:
                 f"Polynomial: coefficients must be finite and at least one; "
                 f"got {coefficients}."
             )
+        ends = [low, *(end for gap in gaps for end in gap), high]
+        if not all(left < right for left, right in itertools.pairwise(ends)):
+            raise ValueError(
+                f"Polynomial: gaps must be ascending, apart and inside the interval; "
+                f"got {gaps} in ({low}, {high})."
+            )
         object.__setattr__(self, "interval", (low, high))
         object.__setattr__(self, "coefficients", coefficients)
+        object.__setattr__(self, "gaps", gaps)
+
+    @property
+    def intervals(self) -> tuple[tuple[float, float], ...]:
+        """The interval without its gaps, in ascending order."""
+        ends = [self.interval[0], *(end for gap in self.gaps for end in gap)]
+        ends.append(self.interval[1])
+        return tuple(zip(ends[::2], ends[1::2], strict=True))
 
     @property
     def degree(self) -> int:
@@ -135,11 +156,14 @@ class Polynomial:
         # Kernels hold numbers of the order of one, whatever the units of A.
         unit = 2.0 ** np.floor(np.log2(np.abs(coefficients).max() or 1.0))
         rounded = (coefficients / unit).astype(real).astype(np.float64) * unit
-        return Polynomial(self.interval, tuple(rounded))
+        return Polynomial(self.interval, tuple(rounded), self.gaps)
 
     @classmethod
     def from_roots(
-        cls, roots: npt.ArrayLike, interval: tuple[float, float]
+        cls,
+        roots: npt.ArrayLike,
+        interval: tuple[float, float],
+        gaps: tuple[tuple[float, float], ...] = (),
     ) -> "Polynomial":
         """Build p with residual polynomial φ(λ) = Π (1 - λ/r).
 
@@ -149,6 +173,8 @@ class Polynomial:
             Zeros r of φ, not zero; in the units of the eigenvalues.
         interval : tuple of float, (low, high)
             The interval of the result.
+        gaps : tuple of (float, float), optional
+            The gaps of the result.
 
         Returns
         -------
@@ -173,7 +199,7 @@ class Polynomial:
         basis = np.cos(np.outer(np.arange(n), np.arccos(t)))
         coefficients = 2.0 / n * (basis @ values)
         coefficients[0] *= 0.5
-        return cls(tuple(interval), tuple(coefficients))
+        return cls(tuple(interval), tuple(coefficients), gaps)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the polynomial as plain numbers.
@@ -187,6 +213,7 @@ class Polynomial:
             "format": _FORMAT,
             "interval": list(self.interval),
             "coefficients": list(self.coefficients),
+            "gaps": [list(gap) for gap in self.gaps],
         }
 
     @classmethod
@@ -213,7 +240,8 @@ class Polynomial:
             raise ValueError(
                 f"Polynomial: data must have format {_FORMAT!r}; got {found!r}."
             )
-        return cls(tuple(data["interval"]), tuple(data["coefficients"]))
+        gaps = tuple(map(tuple, data.get("gaps", ())))
+        return cls(tuple(data["interval"]), tuple(data["coefficients"]), gaps)
 
     def to_json(self) -> str:
         """Return the polynomial as a JSON text.

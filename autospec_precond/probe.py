@@ -27,6 +27,8 @@ class Probe:
         Products with A spent, those for the bound included.
     kind : str
         The class found, 'pos' for positive definite.
+    n : int, optional
+        Number of unknowns.
     """
 
     ritz_values: np.ndarray
@@ -36,6 +38,7 @@ class Probe:
     high_is_rigorous: bool
     n_products: int
     kind: str = "pos"
+    n: int | None = None
 
     def __eq__(self, other):
         return isinstance(other, Probe) and self.to_dict() == other.to_dict()
@@ -77,6 +80,7 @@ class Probe:
             "high_is_rigorous": self.high_is_rigorous,
             "n_products": self.n_products,
             "kind": self.kind,
+            "n": self.n,
         }
 
     @classmethod

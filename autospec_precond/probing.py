@@ -66,7 +66,7 @@ def probe_operator(based, n_steps, rng):
         n_products += N_BOUND_PRODUCTS
         rigorous = bound <= high
         high = min(bound, high)
-    return Probe(theta, weights, norms, high, rigorous, n_products), last
+    return Probe(theta, weights, norms, high, rigorous, n_products, n=based.n), last
 
 
 def lanczos(product, start, n_steps, inner=None):
@@ -242,8 +242,9 @@ def self_check(product, polynomial, apply, start, *, inner=None, largest=0.0):
     -------
     figure : float
         The larger of two quotients; above 1, part of the spectrum lies above the
-        interval. The largest ‖q v‖/‖v‖ met, q = λp, over 1.05 max q on the interval;
-        and the largest Ritz value, known or of the last iterate, over the upper end.
+        interval, or in a gap. The largest ‖q v‖/‖v‖ met, q = λp, over 1.05 max q on
+        [0, high] without the gaps; and the largest Ritz value, known or of the last
+        iterate, over the upper end.
     bound : float
         Upper bound estimated from those Ritz values.
 
@@ -256,7 +257,9 @@ def self_check(product, polynomial, apply, start, *, inner=None, largest=0.0):
     largest is a lower bound of the largest eigenvalue.
     """
     high = polynomial.interval[1]
-    x = np.linspace(0.0, high, 8 * polynomial.degree + 9)
+    part = np.linspace(0.0, 1.0, 8 * polynomial.degree + 9)
+    intervals = np.array([(0.0, polynomial.interval[0]), *polynomial.intervals])
+    x = (intervals[:, :1] + np.diff(intervals) * part).ravel()
     limit = SELF_CHECK_LIMIT * float(np.abs(x * polynomial(x)).max())
     v = start
     norm = _norm(v, v if inner is None else inner(v))

@@ -100,8 +100,9 @@ class Report:
         c = self.certificate
         if self.degree == 0:
             return "degree 0: M is the base alone"
+        gaps = f" without gaps (up to {c.gap_max:.3g} in them)" if c.gap_max else ""
         return (
-            f"degree {self.degree} on [{c.low:.3g}, {c.high:.3g}], λp(λ) in "
+            f"degree {self.degree} on [{c.low:.3g}, {c.high:.3g}]{gaps}, λp(λ) in "
             f"[{c.q_min:.3g}, {c.q_max:.3g}] there, up to {c.growth[1]:.3g} if the bound "
             "were 2 % too low"
         )

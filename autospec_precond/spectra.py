@@ -48,12 +48,18 @@ def _grid(rng, n, kappa):
 
 
 def _clusters(rng, n, kappa):
-    """Two to five clusters of random width, one of them at the top."""
-    centres = 10 ** rng.uniform(-np.log10(kappa), 0, int(rng.integers(2, 6)))
+    """Two to five clusters of random width and size, one at the top; some with strays."""
+    count = int(rng.integers(2, 6))
+    centres = 10 ** rng.uniform(-np.log10(kappa), 0, count)
     centres[0] = 1.0
-    width = rng.uniform(0, 0.5)
-    place = centres[rng.integers(0, centres.size, n)]
-    return place * (1 + width * rng.uniform(-1, 1, n))
+    widths = 10 ** rng.uniform(-2.5, -0.3, count)
+    sizes = 10 ** rng.uniform(-1.2, 0, count)
+    which = rng.choice(count, n, p=sizes / sizes.sum())
+    values = centres[which] * (1 + widths[which] * rng.uniform(-1, 1, n))
+    if rng.random() < 0.4:
+        m = int(n * 10 ** rng.uniform(-3, -1.3))
+        values[:m] = centres.min() ** rng.random(m)
+    return values
 
 
 def _bulk_and_tail(rng, n, kappa):
@@ -64,6 +70,33 @@ def _bulk_and_tail(rng, n, kappa):
     return values
 
 
+def _piecewise(rng, n, kappa):
+    """Density constant on random pieces of the logarithmic scale."""
+    m = int(rng.integers(2, 8))
+    share, place = (
+        np.concatenate([[0.0], np.sort(rng.random(m)), [1.0]]) for _ in range(2)
+    )
+    return kappa ** (np.interp(rng.random(n), share, place) - 1)
+
+
+def _large_outliers(rng, n, kappa):
+    """One to eight eigenvalues far above all others."""
+    bulk = FAMILIES[str(rng.choice(_BULKS))](rng, n, kappa)
+    m = min(n, int(rng.integers(1, 9)))
+    bulk[:m] = bulk.max() * 10 ** rng.uniform(0.2, 1.6, m)
+    return bulk
+
+
+def _tiny_outliers(rng, n, kappa):
+    """One to ten eigenvalues far below all others."""
+    bulk = FAMILIES[str(rng.choice(_BULKS))](rng, n, min(kappa, 1e3))
+    m = min(n, int(rng.integers(1, 11)))
+    bulk[:m] = bulk.min() * 10 ** -rng.uniform(0.5, 4, m)
+    return bulk
+
+
+_BULKS = ("uniform", "log_uniform", "beta", "grid", "power")
+
 FAMILIES = {
     "uniform": _uniform,
     "log_uniform": _log_uniform,
@@ -72,10 +105,13 @@ FAMILIES = {
     "grid": _grid,
     "clusters": _clusters,
     "bulk_and_tail": _bulk_and_tail,
+    "piecewise": _piecewise,
+    "large_outliers": _large_outliers,
+    "tiny_outliers": _tiny_outliers,
 }
 
 
-def draw_family(name, rng, n):
+def draw_family(name, rng, n, most_kappa=1e8):
     """Draw one spectrum of a family, with outliers in some of the draws.
 
     Parameters
@@ -86,18 +122,20 @@ def draw_family(name, rng, n):
         Source of randomness.
     n : int
         Number of eigenvalues.
+    most_kappa : float, optional
+        Largest condition number aimed at, outliers aside.
 
     Returns
     -------
     ndarray, shape (n,)
         Eigenvalues in ascending order, the largest 1, dimensionless.
     """
-    kappa = 10 ** rng.uniform(0.5, 8)
+    kappa = 10 ** rng.uniform(0.5, np.log10(most_kappa))
     values = FAMILIES[name](rng, n, kappa)
-    if rng.random() < 0.35:
+    if rng.random() < 0.3:
         m = min(n, int(rng.integers(1, 30)))
         values[:m] = values.min() * 10 ** rng.uniform(-3, 0, m)
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         m = min(n, int(rng.integers(1, 8)))
         values[:m] = values.max() * 10 ** rng.uniform(0, 1.5, m)
     return np.sort(np.maximum(values / values.max(), FLOOR))

@@ -14,7 +14,7 @@ _DENSE = 3000  # rows up to which a dense Cholesky factorisation decides
 _SPARSE = 2_000_000  # entries up to which sparse factors decide
 
 
-def classify(A, known=None):
+def classify(A, known=None, factorise=True):
     """Return the class of a matrix and what it rests on.
 
     Parameters
@@ -23,6 +23,8 @@ def classify(A, known=None):
         Float64 or complex128.
     known : str, optional
         The class, where the generator of the problem knows it.
+    factorise : bool, optional
+        Whether sparse factors may be computed; a probe decides otherwise.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def classify(A, known=None):
         except np.linalg.LinAlgError:
             return "indefinite", "cholesky"
         return "spd", "cholesky"
-    if S.nnz <= _SPARSE:
+    if factorise and S.nnz <= _SPARSE:
         found = _inertia(S)
         if found:
             return found, "inertia"

@@ -6,6 +6,8 @@ from .supervisor import Lost, Worker
 __all__ = ["Runner", "budget", "expected"]
 
 _LOAD_SECONDS = 600.0
+# Sparse factors that decide the class may fill up without end; a probe decides then.
+_CLASSIFY_SECONDS = 30.0
 BUDGET_LEAST, BUDGET_MOST = 5_000, 40_000
 
 # Only these are worth a repeat: a failure would be the same again.
@@ -118,7 +120,7 @@ class Runner:
             if repeat and first and first["status"] not in _REPEATED:
                 continue
             if self.worker is None:
-                again = self._load(source)
+                again = self._load(source, facts)
                 if again["event"] != "loaded":
                     self._write(source, facts, name, repeat, _verdict(again))
                     continue
@@ -130,12 +132,22 @@ class Runner:
             self.worker.end()
             self.worker = None
 
-    def _load(self, source):
+    def _load(self, source, facts=None):
         """Load a problem, in a fresh worker where there is none; return the answer."""
+        request = {"do": "load", "source": source.to_dict()}
+        if facts is not None:
+            told = {"kind": facts["kind"], "evidence": facts["evidence"]}
+            return self._ask(_LOAD_SECONDS, **request, **told)
+        answer = self._ask(_CLASSIFY_SECONDS, **request)
+        if answer["event"] == "timeout":
+            answer = self._ask(_LOAD_SECONDS, **request, factorise=False)
+        return answer
+
+    def _ask(self, seconds, **request):
         try:
             if self.worker is None:
                 self._start()
-            return self.worker.ask(_LOAD_SECONDS, do="load", source=source.to_dict())
+            return self.worker.ask(seconds, **request)
         except Lost as lost:
             self.worker = None
             return {"event": lost.status, "reason": f"loading: {lost.reason}"}

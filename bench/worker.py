@@ -107,7 +107,10 @@ def _load(state, request, settings, say):
     state.clear()
     try:
         problem = sources.load(sources.Source(**request["source"]))
-        kind, evidence = classify.classify(problem.A, problem.kind)
+        kind, evidence = request.get("kind"), request.get("evidence")
+        if kind is None:
+            factorise = request.get("factorise", True)
+            kind, evidence = classify.classify(problem.A, problem.kind, factorise)
     except MemoryError:
         raise
     except Exception as error:  # a file may be broken in any way

@@ -20,10 +20,10 @@ _SCALES = (None, 1.0, 3.0, 10.0, 30.0)  # of random parameters; None: the shippe
 def random_params(rng, scale):
     """Draw parameters as before training, but `scale` times larger in every layer."""
     params = engine.init(engine.EngineConfig(), rng)
-    last = f"w{len(params) // 2 - 1}"
-    params[last] *= 100  # undo the small start of the last layer
+    for name in ("edge.w2", "judge.w3"):
+        params[name] *= 100  # undo the small start of the last layers
     return {
-        k: scale * (v if k[0] == "w" else rng.standard_normal(v.shape))
+        k: scale * (v if ".w" in k else rng.standard_normal(v.shape))
         for k, v in params.items()
     }
 

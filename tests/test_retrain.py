@@ -1,6 +1,7 @@
 """A training small enough for a test: deterministic, and it learns."""
 
 import dataclasses
+import itertools
 import json
 import math
 import subprocess
@@ -9,20 +10,21 @@ import sys
 import numpy as np
 import pytest
 
-from autospec_precond import certificate, checkpoint, spectra
+from autospec_precond import checkpoint, features, spectra, unions
 from autospec_precond.classical import chebyshev, chebyshev_roots
-from autospec_precond.engine import Engine, EngineConfig, decode, forward, init, roots_basis
+from autospec_precond.engine import Engine, EngineConfig, init
 from autospec_precond.polynomial import Polynomial
-from autospec_precond.retrain.data import draw_samples, probe_diagonal
-from autospec_precond.retrain.evaluation import count_products, evaluate
+from autospec_precond.retrain import data
+from autospec_precond.retrain.counting import log_products, residual_polynomial
+from autospec_precond.retrain.evaluation import compare, evaluate
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
-losses = pytest.importorskip("autospec_precond.retrain.losses")
 training = pytest.importorskip("autospec_precond.retrain.training")
 
 pytestmark = pytest.mark.train
 
-SMALL = training.TrainConfig(n_unrolled=15, n_measured=15, n_samples=200, n_eigenvalues=100)
+CONFIG = EngineConfig()
+SMALL = training.TrainConfig(n_samples=40, n_gap_samples=20, n_edge_steps=60, n_judge_steps=60)
 
 
 @pytest.fixture(autouse=True)
@@ -33,19 +35,42 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Judge on one operator per family, not on eight."""
-    monkeypatch.setattr(training, "evaluate", lambda *args: evaluate(*args, per_family=1))
+    """Few products and few operators."""
+    for module in (data, training):
+        monkeypatch.setattr(module, "MOST_PRODUCTS", 1_500)
+    monkeypatch.setattr(
+        training,
+        "evaluate",
+        lambda *args, **keywords: evaluate(*args, per_family=1, **keywords),
+    )
+    monkeypatch.setattr("autospec_precond.retrain.evaluation._MOST_PRODUCTS", 1_500)
 
 
-def problems(n_rows, n, rng):
-    """Return eigenvalues up to one and right-hand sides, as tensors."""
-    eigenvalues = np.array([spectra.draw(rng, n) for _ in range(n_rows)])
-    return torch.from_numpy(eigenvalues), torch.from_numpy(rng.standard_normal((n_rows, n)))
+@pytest.fixture(scope="module")
+def samples():
+    return data.draw_samples(11, 40, CONFIG.degrees)
 
 
-@pytest.mark.usefixtures("quick")
+def silent(*_):
+    pass
+
+
+def cg(eigenvalues, p, b, rtol=1e-8):
+    """Return the iterations of textbook CG and the last two residual norms."""
+    r = b.copy()
+    z = p * r
+    direction, norms = z, [np.linalg.norm(b)]
+    while norms[-1] > rtol * norms[0]:
+        step = (r @ z) / (direction @ (eigenvalues * direction))
+        r, before = r - step * eigenvalues * direction, r @ z
+        z = p * r
+        direction = z + (r @ z) / before * direction
+        norms.append(np.linalg.norm(r))
+    return len(norms) - 1, norms
+
+
 def test_same_seed_same_bytes(tmp_path):
     np.random.seed(1)  # noqa: NPY002 - what the global generators hold has no influence
     torch.manual_seed(1)
@@ -54,153 +79,165 @@ def test_same_seed_same_bytes(tmp_path):
         config = dataclasses.replace(SMALL, seed=seed)
         params, provenance = training.train(config)
         path = tmp_path / f"{k}.safetensors"
-        checkpoint.save(path, EngineConfig(), params, provenance)
+        checkpoint.save(path, CONFIG, params, provenance)
         files.append(path.read_bytes())
         assert checkpoint.load(path).provenance["training"]["seed"] == seed
     assert files[0] == files[1]
     assert files[0] != files[2]
 
 
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("n_unrolled", "n_measured"), [(80, 0), (0, 80)])
-def test_training_lowers_the_products(n_unrolled, n_measured):
-    config = dataclasses.replace(SMALL, n_unrolled=n_unrolled, n_measured=n_measured)
-    # Before: the same start, since the samples are drawn from the same generator first.
-    rng = np.random.default_rng(config.seed)
-    draw_samples(rng, config.n_samples, config.n_eigenvalues)
-    before = init(EngineConfig(), rng)
-    after, _ = training.train(config)
-    samples = draw_samples(np.random.default_rng(99), 70, config.n_eigenvalues)
-    means = [mean_log_products(params, samples, degree=8) for params in (before, after)]
-    assert means[1] < means[0] - 0.01
+def test_processes_change_nothing():
+    one, two = (data.draw_samples(3, 60, (), ["uniform"], n_jobs=k) for k in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(a.eigenvalues, b.eigenvalues)
+        assert a.probes == b.probes
 
 
-def mean_log_products(params, samples, degree):
-    x = np.array([sample.features for sample in samples])
-    x[:, -1] = math.log2(degree + 1) / 5
-    outputs = forward(params, x)
-    config = EngineConfig()
-    _, roots = decode(config, outputs, degree, roots_basis(config, degree))
-    eigenvalues = torch.from_numpy(np.array([s.eigenvalues for s in samples]))
-    b = torch.from_numpy(np.random.default_rng(5).standard_normal(eigenvalues.shape))
-    return losses.log_products(eigenvalues, torch.from_numpy(roots), b, 3000).mean().item()
+def test_edges_learn(samples):
+    start = init(CONFIG, np.random.default_rng(0))
+    config = dataclasses.replace(SMALL, n_edge_steps=400)
+    after = training.fit_edges(start, CONFIG, samples, config, silent)
+    costs = [mean_cost(params, samples) for params in (start, after)]
+    assert costs[1] < costs[0] - 0.02
+    assert all(np.array_equal(start[k], after[k]) for k in start if k.startswith("judge"))
 
 
-@pytest.mark.usefixtures("quick")
+def mean_cost(params, samples):
+    """Return the mean logarithm of products over those of the best edge."""
+    engine = Engine(CONFIG, params, {}, "", "")
+    result = []
+    for sample in samples:
+        for degree, curve in zip(CONFIG.degrees, sample.curves, strict=True):
+            log = np.log(engine.low(sample.probes[0], degree))
+            result.append(np.interp(log, np.log(data.EDGES), curve) - curve.min())
+    return np.mean(result)
+
+
+def test_the_judge_learns():
+    clustered = data.draw_samples(5, 60, (), ["clusters"])
+    start = init(CONFIG, np.random.default_rng(0))
+    inputs, savings = training.judge_cases(clustered, start, CONFIG, 0)
+    assert inputs.shape == (savings.size, features.size() + features.size_candidate())
+    assert savings.min() < -0.1
+    config = dataclasses.replace(SMALL, n_judge_steps=400)
+    after = training.fit_judge(start, (inputs, savings), config, silent)
+    engines = [Engine(CONFIG, params, {}, "", "") for params in (start, after)]
+    errors = [np.abs(forward_judge(engine, inputs) - savings).mean() for engine in engines]
+    assert errors[1] < 0.7 * errors[0]
+    assert all(np.array_equal(start[k], after[k]) for k in start if k.startswith("edge"))
+
+
+def forward_judge(engine, inputs):
+    from autospec_precond.engine import forward
+
+    return forward(engine.params, "judge", inputs)[:, 0]
+
+
+def test_cases_of_the_judge_are_what_production_reads():
+    samples = data.draw_samples(8, 10, (), ["clusters"])
+    params = init(CONFIG, np.random.default_rng(0))
+    inputs, _ = training.judge_cases(samples, params, CONFIG, 0, most=1000)
+    engine = Engine(CONFIG, params, {}, "", "")
+    rows = []
+    for probe, degree in itertools.product((s.probes[0] for s in samples), CONFIG.degrees):
+        found = unions.candidates(probe, engine.low(probe, degree), degree)
+        x = features.extract(probe)
+        rows.extend(features.of_candidates(x, probe.high, degree, found) if found else [])
+    assert len(inputs)
+    for row in inputs:
+        assert min(np.abs(row - other).max() for other in rows) == 0
+
+
 def test_progress_is_reported():
     seen = []
-    config = dataclasses.replace(SMALL, n_unrolled=500, n_measured=0, batch=1)
+    config = dataclasses.replace(SMALL, n_edge_steps=500, n_judge_steps=500, batch=2)
     training.train(config, progress=lambda *args: seen.append(args))
-    ((step, loss, seconds),) = seen
-    assert step == 500
-    assert math.isfinite(loss)
-    assert seconds > 0
-
-
-def test_features_of_samples_are_those_of_production(rng):
-    (sample,) = draw_samples(rng, 1, 300, families=["grid"])
-    engine = Engine(EngineConfig(), init(EngineConfig(), rng), {}, "", "")
-    x = sample.features.copy()
-    x[-1] = math.log2(9) / 5
-    config = EngineConfig()
-    low, roots = decode(config, forward(engine.params, x), 8, roots_basis(config, 8))
-    p = engine.predict(sample.probe, 8)
-    high = sample.probe.high
-    assert p.interval == pytest.approx((high * low[0], high))
-    assert np.abs(p.residual(high * roots)).max() <= 1e-9
-    assert sample.eigenvalues.max() * high == pytest.approx(1)
+    assert {stage for stage, *_ in seen} == {"measure", "edge", "judge"}
+    assert all(done <= total for _, done, total, _ in seen)
+    assert all(math.isfinite(loss) for stage, *_, loss in seen if stage != "measure")
 
 
 def test_bounds_of_samples_are_of_both_kinds():
-    samples = draw_samples(np.random.default_rng(0), 100, 60)
-    rigorous = [s.eigenvalues.max() for s in samples if s.probe.high_is_rigorous]
-    assert 10 < len(rigorous) < 60
-    assert max(rigorous) <= 1
-    assert {s.family for s in samples} == set(spectra.FAMILIES)
-    assert (
-        min(s.probe.n_steps for s in samples) < 12 == max(s.probe.n_steps for s in samples)
-    )
+    drawn = data.draw_samples(0, 30, ())
+    probes = [p for s in drawn for p in s.probes]
+    rigorous = [p.high for p in probes if p.high_is_rigorous]
+    assert 10 < len(rigorous) < 80
+    assert min(rigorous) >= 1
+    assert {s.family for s in drawn} == set(spectra.FAMILIES)
+    assert min(p.n_steps for p in probes) < 12 == max(p.n_steps for p in probes)
+    assert all(s.eigenvalues.max() == 1 for s in drawn)
 
 
-def test_unrolled_cg_is_cg(rng):
-    eigenvalues, b = problems(3, 50, rng)
-    p = chebyshev(4, 1.0)
-    q = torch.from_numpy(eigenvalues.numpy() * p(eigenvalues.numpy()))
-    history = losses.unrolled_cg(eigenvalues, q, b, 6).numpy()
-    for k in range(3):
-        a, m = eigenvalues[k].numpy(), p(eigenvalues[k].numpy())
-        r = b[k].numpy()
-        z = m * r
-        direction = z
-        for i in range(6):
-            step = (r @ z) / (direction @ (a * direction))
-            r, before = r - step * a * direction, r @ z
-            z = m * r
-            direction = z + (r @ z) / before * direction
-            expected = np.log10(np.linalg.norm(r) / np.linalg.norm(b[k].numpy()))
-            assert history[k, i] == pytest.approx(expected, abs=1e-6)
+def test_few_eigenvalues_are_kept(rng):
+    eigenvalues = np.sort(rng.random(300))
+    nodes, counts = data.thin_out(eigenvalues)
+    assert np.array_equal(nodes, eigenvalues)
+    assert (counts == 1).all()
+
+
+@pytest.mark.parametrize("family", ["grid", "uniform", "clusters"])
+def test_a_thinned_operator_costs_what_the_whole_costs(family, monkeypatch):
+    monkeypatch.setattr(data, "MOST_PRODUCTS", 20_000)
+    rng = np.random.default_rng(6)
+    eigenvalues = spectra.draw_family(family, rng, 8_000, 1e3)
+    nodes, counts = data.thin_out(eigenvalues)
+    assert counts.sum() == 8_000
+    assert nodes.size < 2_000
+    assert np.average(nodes, weights=counts) == pytest.approx(eigenvalues.mean())
+    assert (np.diff(nodes) > 0).all()
+    whole = data.measure_curves(eigenvalues, rng.standard_normal(8_000), (8,))
+    thin = data.measure_curves(nodes, np.sqrt(rng.chisquare(counts)), (8,))
+    assert whole.min() < np.log(1_200)
+    # As far as one right-hand side differs from another.
+    assert np.abs(whole - thin)[:, 5:].max() < 0.12
 
 
 @pytest.mark.parametrize("degree", [4, 8, 16])
 def test_residual_polynomial_is_that_of_the_polynomial(degree, rng):
     roots = chebyshev_roots(degree, 0.01, 1.0) * np.exp(
-        0.1 * rng.standard_normal(degree + 1)
+        0.1 * rng.standard_normal((3, degree + 1))
     )
     x = np.linspace(0, 1, 40)
-    phi = losses.residual_polynomial(
-        torch.from_numpy(x[None]), torch.from_numpy(roots[None])
-    )
-    expected = Polynomial.from_roots(roots, (0.01, 1.0)).residual(x)
-    assert np.allclose(phi[0].numpy(), expected, rtol=0, atol=1e-8)
+    phi = residual_polynomial(x, roots)
+    for row, own in zip(phi, roots, strict=True):
+        expected = Polynomial.from_roots(own, (0.01, 1.0)).residual(x)
+        assert np.allclose(row, expected, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("degree", [4, 16])
-def test_log_products_agree_with_the_evaluation(degree, rng):
-    eigenvalues, b = problems(8, 200, rng)
-    roots = chebyshev_roots(degree, 0.01, 1.0)
-    stacked = torch.from_numpy(np.tile(roots, (8, 1)))
-    found = losses.log_products(eigenvalues, stacked, b, 60_000).numpy()
-    p = Polynomial.from_roots(roots, (0.01, 1.0))
-    pairs = zip(eigenvalues.numpy(), b.numpy(), strict=True)
-    expected = [math.log(count_products(a, p, rhs)) for a, rhs in pairs]
-    # Ill-conditioned ones feel rounding, and so do their counts.
-    assert np.allclose(found, expected, rtol=0, atol=0.1)
-    assert np.median(np.abs(found - expected)) <= 0.01
+def test_products_are_those_of_textbook_cg(degree, rng):
+    eigenvalues = np.sort(10 ** rng.uniform(-2, 0, 200))
+    b = rng.standard_normal(200)
+    polynomials = [chebyshev(degree, 1.0, low) for low in (0.3, 0.1, 0.03, 0.01)]
+    q = np.array([eigenvalues * p(eigenvalues) for p in polynomials])
+    found = np.exp(log_products(eigenvalues, q, degree + 1, b, 60_000)) / (degree + 1)
+    for count, p in zip(found, polynomials, strict=True):
+        iterations, norms = cg(eigenvalues, p(eigenvalues), b)
+        last = np.log(norms[-2] / (1e-8 * norms[0])) / np.log(norms[-2] / norms[-1])
+        assert count == pytest.approx(iterations - 1 + last, abs=0.02)
 
 
-@pytest.mark.parametrize("degree", [2, 4, 8, 32])
-@pytest.mark.parametrize("low", [0.01, 0.03, 0.5])
-def test_no_penalty_for_chebyshev(degree, low):
-    roots = torch.from_numpy(chebyshev_roots(degree, low, 1.0)[None])
-    assert losses.positivity_penalty(roots).item() == 0
+def test_products_beyond_the_budget_are_extrapolated(rng):
+    eigenvalues = np.geomspace(1e-6, 1, 300)
+    b = rng.standard_normal(300)
+    q = np.array([eigenvalues])
+    (short,) = log_products(eigenvalues, q, 1, b, 100)
+    assert np.log(100) < short <= np.log(1000)
 
 
-@pytest.mark.parametrize(
-    "roots", [(0.1, 0.2, 5.0), (0.01, 0.5, 0.9), (0.1, 0.2, 0.3, 0.31, 2)]
-)
-def test_penalty_where_p_is_not_positive(roots, rng):
-    p = Polynomial.from_roots(roots, (0.01, 1.0))
-    assert not certificate.is_positive(p.coefficients)
-    shuffled = torch.from_numpy(rng.permutation(roots)[None])
-    shuffled.requires_grad_(True)
-    penalty = losses.positivity_penalty(shuffled)
-    assert penalty.item() > 0
-    penalty.sum().backward()
-    assert shuffled.grad.abs().max() > 0
-
-
-def test_losses_of_a_bad_polynomial_are_finite(rng):
-    eigenvalues, b = problems(4, 60, rng)
-    roots = torch.tensor([[0.1, 0.2, 5.0]] * 4, dtype=torch.float64, requires_grad=True)
-    loss = losses.unrolled_loss(eigenvalues, roots, b, 20)
-    loss.backward()
-    assert math.isfinite(loss.item())
-    assert torch.isfinite(roots.grad).all()
-    assert torch.isfinite(losses.log_products(eigenvalues, roots, b, 500)).all()
+def test_the_oracle_is_the_best_edge(samples):
+    engine = Engine(CONFIG, init(CONFIG, np.random.default_rng(0)), {}, "", "")
+    sample = samples[0]
+    _, rival, oracle, _ = compare(engine, sample, 8)
+    assert rival >= oracle
+    high = sample.probes[0].high
+    x = sample.eigenvalues
+    q = np.array([x * chebyshev(8, high, high * low)(x) for low in data.EDGES])
+    assert oracle == log_products(x, q, 9, sample.b, 1_500).min()
 
 
 def test_evaluation_is_the_same_every_time(rng):
-    engine = Engine(EngineConfig(), init(EngineConfig(), rng), {}, "", "")
+    engine = Engine(CONFIG, init(CONFIG, rng), {}, "", "")
     first = evaluate(engine, 5, per_family=1)
     assert evaluate(engine, 5, per_family=1) == first
     assert json.loads(json.dumps(first)) == first
@@ -210,26 +247,24 @@ def test_evaluation_is_the_same_every_time(rng):
 def test_probe_of_a_diagonal_bounds_it(rng):
     for _ in range(50):
         eigenvalues = spectra.draw(rng, 100)
-        assert probe_diagonal(eigenvalues, rng).high >= eigenvalues.max() * (1 - 1e-12)
+        high = data.probe_diagonal(eigenvalues, rng).high
+        assert high >= eigenvalues.max() * (1 - 1e-12)
 
 
-def test_command_trains_and_writes(tmp_path, monkeypatch, capsys):
+def test_command_trains_and_writes(tmp_path, capsys):
     from autospec_precond.retrain import __main__ as command
 
-    def small(config, **keywords):
-        return training.train(dataclasses.replace(config, n_samples=100), **keywords)
-
-    monkeypatch.setattr(training, "evaluate", lambda *args: evaluate(*args, per_family=1))
-    monkeypatch.setattr(command, "train", small)
     path = tmp_path / "mine.safetensors"
-    command.main(["--out", str(path), "--seed", "5", "--scale", "0.0005"])
-    engine = checkpoint.load(path)
-    assert engine.provenance["training"]["seed"] == 5
-    assert json.loads(capsys.readouterr().out) == engine.provenance["evaluation"]
+    arguments = ["--seed", "5", "--scale", "0.003", "--jobs", "1", "--leave-out", "beta"]
+    command.main(["--out", str(path), *arguments])
+    provenance = checkpoint.load(path).provenance
+    assert provenance["training"]["seed"] == 5
+    assert "beta" not in provenance["training"]["families"]
+    assert json.loads(capsys.readouterr().out) == provenance["evaluation"]
 
 
 def test_command_explains_itself():
     command = [sys.executable, "-m", "autospec_precond.retrain", "--help"]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "--out" in run.stdout
-    assert "--seed" in run.stdout
+    for option in ("--out", "--seed", "--leave-out"):
+        assert option in run.stdout

@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from autospec_precond import checkpoint
+from autospec_precond import checkpoint, spectra
 from autospec_precond.engine import EngineConfig
 
 from .training import TrainConfig, train
@@ -30,33 +30,31 @@ def main(arguments=None):
     parser.add_argument("--out", required=True, help="weights file to write")
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="share of the steps to make"
+        "--scale", type=float, default=1.0, help="share of the data and steps"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="processes that measure")
+    parser.add_argument(
+        "--leave-out", action="append", default=[], choices=list(spectra.FAMILIES)
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     full = TrainConfig(seed=options.seed)
     config = dataclasses.replace(
         full,
-        n_unrolled=round(options.scale * full.n_unrolled),
-        n_measured=round(options.scale * full.n_measured),
+        n_samples=round(options.scale * full.n_samples),
+        n_gap_samples=round(options.scale * full.n_gap_samples),
+        n_edge_steps=round(options.scale * full.n_edge_steps),
+        n_judge_steps=round(options.scale * full.n_judge_steps),
+        families=tuple(f for f in full.families if f not in options.leave_out),
     )
-    n_steps = config.n_unrolled + config.n_measured
-    params, provenance = train(config, progress=_progress(n_steps))
+    params, provenance = train(config, n_jobs=options.jobs, progress=_show)
     checkpoint.save(options.out, EngineConfig(), params, provenance)
+    print(file=sys.stderr)
     print(json.dumps(provenance["evaluation"], indent=2))
 
 
-def _progress(n_steps):
-    def show(step, loss, seconds):
-        left = seconds / step * (n_steps - step)
-        print(
-            f"\rstep {step} of {n_steps}, loss {loss:.4f}, {left:.0f} s left",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return show
+def _show(stage, done, total, loss):
+    print(f"\r{stage}: {done} of {total}, loss {loss:.4f}  ", end="", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,8 @@ def test_classes():
         "cholesky",
     )
     assert classify.classify(sp.csr_array(sp.triu(A))) == ("general", "symmetry")
-    assert classify.classify(poisson2d(60))[0] == "spd"
+    assert classify.classify(poisson2d(60)) == ("spd", "inertia")
+    assert classify.classify(poisson2d(60), factorise=False) == ("spd", "probe")
     assert classify.classify(sp.csr_array(poisson2d(60) - 0.5 * sp.eye_array(3600))) == (
         "indefinite",
         "inertia",

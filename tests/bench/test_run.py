@@ -257,3 +257,68 @@ def test_what_is_still_to_do():
     assert runner.budget(1000) == 20_000
     assert runner.budget(10**6) == 40_000
     assert runner.budget(10, 7) == 7
+
+
+class Slow:
+    """A worker that never classifies with factors; it notes what it is asked."""
+
+    asked = []
+    ready = {}
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def ask(self, seconds, **request):
+        self.asked.append(request)
+        if request["do"] == "load":
+            if "kind" not in request and request.get("factorise", True):
+                raise runner.Lost("timeout", "no answer")
+            return {"event": "loaded", "n": 9, "kind": "spd", "solver": "cg"} | {
+                "nnz": 9,
+                "evidence": request.get("evidence", "probe"),
+            }
+        raise runner.Lost("timeout", "no answer")
+
+    def end(self):
+        pass
+
+
+def test_a_class_that_takes_too_long_is_probed_and_never_found_out_twice(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runner, "Worker", Slow)
+    monkeypatch.setattr(runner.environment, "header", lambda *_: {"kind": "header"})
+    monkeypatch.setattr(Slow, "asked", [])
+    (tmp_path / "r.jsonl").touch()
+    settings = {"rtol": 1e-8, "repeats": 1, "time_limit": 1.0, "history": False}
+    settings |= {"budget": None, "work_limit": 10.0}
+
+    class Method:
+        classes = ("spd",)
+
+    class Ignore:
+        def __getattr__(self, name):
+            return lambda *args, **keywords: None
+
+    class Journal:
+        rows = {}
+
+        def done(self):
+            return self.rows
+
+        def append(self, row):
+            if row["kind"] == "row":
+                self.rows[row["problem"], row["method"], row["repeat"]] = row
+
+    methods = {"none": Method, "jacobi": Method}
+    made = runner.Runner(Journal(), settings, methods, False, Ignore())
+    source = type("Source", (), {"problem": "p", "source": "s", "to_dict": lambda self: {}})
+    made.run([source()])
+    loads = [r for r in Slow.asked if r["do"] == "load"]
+    assert [("factorise" in r, "kind" in r) for r in loads] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
+    assert {r["class_evidence"] for r in Journal.rows.values()} == {"probe"}
+    assert {r["status"] for r in Journal.rows.values()} == {"timeout"}

@@ -1,0 +1,128 @@
+"""Unions of intervals: equilibrium measure, division of roots, what a probe shows."""
+
+import numpy as np
+import pytest
+
+from autospec_precond import certificate, unions
+from autospec_precond.classical import chebyshev_roots
+from autospec_precond.polynomial import Polynomial
+from autospec_precond.probe import Probe
+from autospec_precond.probing import estimate_bound, lanczos, ritz
+
+TWO = np.array([[0.01, 0.02], [0.5, 1.0]])
+
+
+def probe_of(eigenvalues, seed=0, n_steps=12):
+    start = np.random.default_rng(seed).standard_normal(eigenvalues.size)
+    alpha, beta, _ = lanczos(lambda x: eigenvalues * x, start, n_steps)
+    theta, weights, norms = ritz(alpha, beta)
+    high = estimate_bound(theta, norms)
+    return Probe(theta, weights, norms, high, False, n_steps)
+
+
+def clusters(*ends, n=400):
+    rng = np.random.default_rng(1)
+    return np.sort(np.concatenate([rng.uniform(a, b, n) for a, b in ends]))
+
+
+@pytest.mark.parametrize("degree", [4, 16, 32])
+def test_one_interval_has_chebyshev_nodes(degree):
+    interval = np.array([[0.03, 1.0]])
+    masses = unions.equilibrium(interval)
+    assert masses.sum() == pytest.approx(1, rel=1e-12)
+    roots = unions.place_roots(interval, masses, (degree + 1,))
+    assert np.allclose(roots[::-1], chebyshev_roots(degree, 0.03, 1.0), rtol=1e-12)
+
+
+def test_masses_of_a_preimage_are_equal():
+    # The union is where a polynomial of degree 2 lies in [-1, 1]: half the mass each.
+    union = np.array([[1.0, 2.0], [3.0, 4.0]])
+    share = unions.equilibrium(union).sum(1)
+    assert np.allclose(share, 0.5, rtol=1e-9)
+
+
+def test_masses_of_three_intervals_are_those_of_a_preimage():
+    # Components of {|T| <= 1} for a cubic T with three real bands have a third each.
+    def cubic(x):
+        return 1.5 * (4 * x**3 - 3 * x)
+
+    edges = np.sort([x.real for s in (1, -1) for x in np.roots([6, 0, -4.5, -s])])
+    assert np.allclose(np.abs(cubic(edges)), 1)
+    union = edges.reshape(3, 2) + 2
+    assert np.allclose(unions.equilibrium(union).sum(1), 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("gap", [1e-6, 1e-3, 0.3])
+def test_masses_add_to_one(gap):
+    union = np.array([[gap, 1.5 * gap], [0.5, 0.6], [0.9, 1.0]])
+    assert unions.equilibrium(union).sum() == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize("degree", [4, 8, 16, 32])
+def test_candidates_have_odd_and_even_counts_and_are_positive(degree):
+    probe = probe_of(clusters((0.01, 0.013), (0.5, 1.0)))
+    found = unions.candidates(probe, 0.005, degree)
+    assert found
+    for candidate in found:
+        assert sum(candidate.counts) == degree + 1 == candidate.roots.size
+        assert candidate.counts[0] % 2 == 1
+        assert all(c % 2 == 0 and c >= 2 for c in candidate.counts[1:])
+        inside = candidate.intervals
+        for (left, right), count in zip(inside, candidate.counts, strict=True):
+            assert ((candidate.roots >= left) & (candidate.roots <= right)).sum() == count
+        ends = inside.ravel()
+        p = Polynomial.from_roots(
+            candidate.roots, ends[[0, -1]], tuple(map(tuple, ends[1:-1].reshape(-1, 2)))
+        )
+        assert p.intervals == tuple(map(tuple, inside))
+        if candidate.level < 0:
+            assert certificate.certify(p).safe
+
+
+def test_level_is_the_largest_phi_on_the_union():
+    probe = probe_of(clusters((0.01, 0.013), (0.5, 1.0)))
+    for candidate in unions.candidates(probe, 0.005, 8):
+        x = np.concatenate([np.linspace(a, b, 2001) for a, b in candidate.intervals])
+        phi = np.abs((1 - x[:, None] / candidate.roots).prod(1)).max()
+        assert np.exp(candidate.level) <= phi * (1 + 1e-9)
+        assert np.exp(candidate.level) >= 0.6 * phi
+
+
+def test_clusters_are_found():
+    eigenvalues = clusters((0.01, 0.013), (0.5, 1.0))
+    found = unions.partitions(probe_of(eigenvalues), 0.002)
+    best = min(np.abs(np.log(u[:, 0] / [0.01, 0.5])).max() for u in found if len(u) == 2)
+    assert best < 0.1
+    assert all(u[-1, 1] == probe_of(eigenvalues).high for u in found)
+    assert all((np.diff(u.ravel()) > 0).all() for u in found)
+
+
+def test_no_gap_no_candidate():
+    probe = probe_of(np.linspace(0.2, 1, 500))
+    assert unions.partitions(probe, 0.15) == []
+    assert unions.candidates(probe, 0.15, 16) == []
+
+
+def test_a_union_beats_the_interval_on_its_clusters():
+    probe = probe_of(clusters((0.01, 0.013), (0.5, 1.0)))
+    best = min(c.level for c in unions.candidates(probe, 0.005, 16))
+    whole = chebyshev_roots(16, 0.01, probe.high)
+    x = np.linspace(0.01, 1, 2000)
+    assert best < np.log(np.abs((1 - x[:, None] / whole).prod(1)).max()) - 1
+
+
+def test_candidates_have_no_units():
+    one = probe_of(clusters((0.01, 0.013), (0.5, 1.0)))
+    scaled = Probe(
+        1e6 * one.ritz_values,
+        one.weights,
+        1e6 * one.residual_norms,
+        1e6 * one.high,
+        False,
+        12,
+    )
+    a, b = unions.candidates(one, 0.005, 8), unions.candidates(scaled, 5e3, 8)
+    assert len(a) == len(b) > 0
+    for x, y in zip(a, b, strict=True):
+        assert np.allclose(1e6 * x.roots, y.roots)
+        assert x.counts == y.counts

@@ -266,13 +266,11 @@ class Chooser:
             plain = classical.chebyshev(degree, high)
             yield plain, ""
         else:
+            *unions, plain = model.predict(self.found, degree)
             if self.gaps:
-                plain = model.predict(self.found, degree)
-                yield plain, ""
-            if not self.gaps or plain.gaps:
-                repair = "one interval" if self.gaps else ""
-                plain = model.predict(self.found, degree, gaps=False)
-                yield plain, repair
+                for k, polynomial in enumerate(unions):
+                    yield polynomial, f"choice {k + 1} of the engine" if k else ""
+            yield plain, "one interval" if self.gaps and unions else ""
         # At high degree on a short interval φ is smaller than rounding, and so are the
         # coefficients that keep p positive far outside; a longer interval mends that.
         for k in itertools.count(1):

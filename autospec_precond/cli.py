@@ -1,27 +1,25 @@
-"""The command line: ``autospec-precond inspect | solve | demo``.
+"""The command line: ``autospec-precond inspect | solve | demo | retrain``.
 
-Exit codes: 0 converged (or nothing to converge), 1 not converged, 2 bad input.
+Exit codes: 0 converged (or nothing to converge), or weights written; 1 not converged, or
+weights no better; 2 bad input; 130 interrupted.
 """
 
 import argparse
-import inspect
 import json
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
-import scipy.io
 import scipy.sparse as sp
 
-from . import compare, demo
+from . import compare, demo, files
 from .build import make
 from .kernels import warmup
 from .versions import __version__
 
 __all__ = ["main"]
 
-CONVERGED, NOT_CONVERGED, BAD_INPUT = 0, 1, 2
+CONVERGED, NOT_CONVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments=None):
@@ -51,7 +49,9 @@ def _parser():
         description="Learned polynomial preconditioners: look at a matrix, solve a system.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="inspect | solve | demo")
+    commands = parser.add_subparsers(
+        required=True, metavar="inspect | solve | demo | retrain"
+    )
 
     look = commands.add_parser("inspect", help="probe a matrix and print the report")
     look.add_argument("matrix", help="Matrix Market (.mtx, .mtx.gz) or SciPy .npz")
@@ -72,17 +72,27 @@ def _parser():
 
     show = commands.add_parser("demo", help="solve two systems, needs PyAMG")
     show.set_defaults(run=_demo)
+
+    retrain = commands.add_parser(
+        "retrain", help="continue the training on matrices like yours, needs torch"
+    )
+    retrain.add_argument("matrices", nargs="+", help="Matrix Market or SciPy .npz files")
+    retrain.add_argument("--out", required=True, help="weights to write, .safetensors")
+    retrain.add_argument("--engine", help="weights to start from; default: the shipped")
+    retrain.add_argument("--seed", type=int, default=0, help="default: 0")
+    retrain.add_argument("--jobs", type=int, default=1, help="processes; default: 1")
+    retrain.set_defaults(run=_retrain)
     return parser
 
 
 def _inspect(options):
-    M = make(_read_matrix(options.matrix, "inspect"), degree=options.degree)
+    M = make(files.read_matrix(options.matrix, "inspect"), degree=options.degree)
     print(M.report.to_json() if options.json else M.report)
     return CONVERGED
 
 
 def _solve(options):
-    A = _read_matrix(options.matrix, "solve")
+    A = files.read_matrix(options.matrix, "solve")
     b = _read_rhs(options.rhs, A)
     if not 0 < options.rtol < 1:
         raise ValueError(f"solve: --rtol must lie between 0 and 1; got {options.rtol}.")
@@ -116,6 +126,37 @@ def _demo(options):
     return CONVERGED if demo.run(print) else NOT_CONVERGED
 
 
+def _retrain(options):
+    # Not above: most commands need nothing of the training.
+    from .retrain import fine_tune
+
+    try:
+        result = fine_tune(
+            options.matrices,
+            out=options.out,
+            engine=options.engine,
+            rng=options.seed,
+            n_jobs=options.jobs,
+            progress=_stage if sys.stderr.isatty() else None,
+        )
+    except KeyboardInterrupt:
+        print("\nretrain: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    print(result)
+    return CONVERGED if result.accepted else NOT_CONVERGED
+
+
+def _stage(stage, done, total, loss, seconds_left):
+    shown = "" if loss != loss else f", loss {loss:.4f}"
+    minutes, seconds = divmod(round(seconds_left), 60)
+    print(
+        f"\r{stage}: {done} of {total}{shown}, {minutes}:{seconds:02d} left\x1b[K",
+        end="\n" if stage == "evaluate" and done == total else "",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def _progress(A, b, every=0.5):
     """Return a callback that shows the true residual twice a second on a terminal."""
     if not sys.stderr.isatty():
@@ -138,25 +179,13 @@ def _progress(A, b, every=0.5):
     return show
 
 
-def _read_matrix(name, caller):
-    _check_file(name, caller)
-    try:
-        A = sp.load_npz(name) if name.endswith(".npz") else _read_market(name)
-    except Exception as error:  # the readers raise whatever meets them
-        raise ValueError(
-            f"{caller}: the matrix must be a Matrix Market or SciPy .npz file; got {name}, "
-            f"which cannot be read ({error})."
-        ) from error
-    return sp.csr_array(A) if sp.issparse(A) else np.asarray(A)
-
-
 def _read_rhs(name, A):
     if name is None:
         b = np.random.default_rng(0).standard_normal(A.shape[0])
         return b.astype(np.result_type(A.dtype, np.float32))  # A may hold integers
-    _check_file(name, "solve")
+    files.check_file(name, "solve")
     try:
-        b = np.load(name) if name.endswith(".npy") else _read_market(name)
+        b = np.load(name) if name.endswith(".npy") else files.read_market(name)
     except Exception as error:
         raise ValueError(
             f"solve: b must be a Matrix Market or .npy file; got {name}, which cannot be "
@@ -170,14 +199,3 @@ def _read_rhs(name, A):
     if b.dtype.kind not in "biufc" or not np.isfinite(b).all():
         raise ValueError(f"solve: b must hold finite numbers; got {b.dtype} in {name}.")
     return b.ravel()
-
-
-def _read_market(name):
-    # Newer SciPy wants to be told that arrays are welcome; older does not know the word.
-    known = inspect.signature(scipy.io.mmread).parameters
-    return scipy.io.mmread(name, **({"spmatrix": False} if "spmatrix" in known else {}))
-
-
-def _check_file(name, caller):
-    if not Path(name).is_file():
-        raise ValueError(f"{caller}: the file must exist; got {name!r}.")

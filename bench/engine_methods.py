@@ -90,8 +90,8 @@ def ours_diagonal(engine, probe, degree):
         Even.
     """
     model = _load(engine)
-    polynomial = model.predict(probe, degree)
-    return polynomial if certified(polynomial) else model.predict(probe, degree, gaps=False)
+    proposals = model.predict(probe, degree)
+    return next((p for p in proposals if certified(p)), proposals[-1])
 
 
 def certified(polynomial):

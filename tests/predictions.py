@@ -70,7 +70,7 @@ def _predict(rng, path, tally):
     tally["uncertified"] += not M.certificate.safe
     # M of a diagonal matrix is diagonal: its entries are its eigenvalues.
     tally["not_positive"] += not (M @ np.ones(n, dtype) > 0).all()
-    kept = M.degree and M.polynomial == checkpoint.load(path).predict(M.probe, M.degree)
+    kept = M.degree and M.polynomial == checkpoint.load(path).predict(M.probe, M.degree)[0]
     tally["base"] += M.degree == 0
     tally["kept"] += bool(kept)
     tally["repaired"] += bool(M.degree and not kept)

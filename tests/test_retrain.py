@@ -24,7 +24,9 @@ training = pytest.importorskip("autospec_precond.retrain.training")
 pytestmark = pytest.mark.train
 
 CONFIG = EngineConfig()
-SMALL = training.TrainConfig(n_samples=40, n_gap_samples=20, n_edge_steps=60, n_judge_steps=60)
+SMALL = training.TrainConfig(
+    n_samples=40, n_gap_samples=20, n_edge_steps=60, n_judge_steps=60
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +86,18 @@ def test_same_seed_same_bytes(tmp_path):
         assert checkpoint.load(path).provenance["training"]["seed"] == seed
     assert files[0] == files[1]
     assert files[0] != files[2]
+
+
+@pytest.mark.parametrize("path", [None, "trained"])
+def test_a_file_says_what_made_it(path, tmp_path):
+    if path:
+        path = tmp_path / "trained.safetensors"
+        checkpoint.save(path, CONFIG, *training.train(SMALL))
+    provenance = checkpoint.load(path).provenance
+    assert set(provenance) == {"package_version", "modules", "training", "evaluation"}
+    assert provenance["modules"] == training.digest_of_modules()
+    text = json.dumps(provenance)
+    assert not any(word in text for word in ("2026", "/home", "/tmp", "x86"))
 
 
 def test_processes_change_nothing():

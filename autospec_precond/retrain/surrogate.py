@@ -160,22 +160,31 @@ def observe(based, name, rng, n_starts, most):
     Raises
     ------
     ValueError
-        If the matrix shows that it is not positive definite.
+        If the matrix shows that it is not positive definite; the sentence starts with
+        `name`.
     """
     drawn = []
     for _ in range(n_starts):
-        probes = [_probe(based, rng) for _ in range(_N_PROBES)]
-        b = rng.standard_normal(based.n)
-        if based.dtype.kind == "c":
-            b = b + 1j * rng.standard_normal(based.n)
-        run = conjugate_gradients(based.product, b, most)
-        drawn.append((probes, *diagonal_operator(run), run.converged))
+        try:
+            drawn.append(_one(based, rng, most))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
     top = max(theta[-1] for _, theta, _, _ in drawn)
     samples = [
         Sample(name, theta / top, b, tuple(_scaled(p, top) for p in probes), np.empty(0))
         for probes, theta, b, _ in drawn
     ]
     return samples, sum(not converged for *_, converged in drawn)
+
+
+def _one(based, rng, most):
+    """Return probes, the diagonal operator of a solve, and whether that converged."""
+    probes = [_probe(based, rng) for _ in range(_N_PROBES)]
+    b = rng.standard_normal(based.n)
+    if based.dtype.kind == "c":
+        b = b + 1j * rng.standard_normal(based.n)
+    run = conjugate_gradients(based.product, b, most)
+    return probes, *diagonal_operator(run), run.converged
 
 
 def _probe(based, rng):

@@ -6,8 +6,10 @@ thousands of times, seen by other probes. The judge learns the measured cost of 
 `unions` proposes, relative to that of the edge network's interval.
 """
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +23,14 @@ from .counting import log_products, residual_polynomial
 from .data import EDGES, MOST_PRODUCTS, Pool, draw_samples
 from .evaluation import evaluate
 
-__all__ = ["TrainConfig", "fit_edges", "fit_judge", "judge_cases", "train"]
+__all__ = [
+    "TrainConfig",
+    "digest_of_modules",
+    "fit_edges",
+    "fit_judge",
+    "judge_cases",
+    "train",
+]
 
 _CHUNK = 100  # samples per task of a process
 _SHORT = 6  # outer iterations below which a case teaches the judge nothing
@@ -118,10 +127,30 @@ def train(config, engine_config=None, n_jobs=1, progress=None):
     engine = Engine(engine_config, params, {}, "trained", "")
     provenance = {
         "package_version": __version__,
+        "modules": digest_of_modules(),
         "training": {k: _plain(v) for k, v in asdict(config).items()},
         "evaluation": evaluate(engine, config.seed + 1_000_003, n_jobs=n_jobs),
     }
     return params, provenance
+
+
+def digest_of_modules():
+    """Hash the modules that decide what comes out of a training.
+
+    Returns
+    -------
+    str
+        The first 12 digits of the SHA-256 of their sources.
+    """
+    package = Path(__file__).parents[1]
+    names = [
+        "retrain/counting.py",
+        "retrain/data.py",
+        "retrain/training.py",
+        *(f"{name}.py" for name in ("engine", "features", "probing", "spectra", "unions")),
+    ]
+    parts = [(package / name).read_bytes() for name in names]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 
 
 def _plain(value):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -262,8 +263,8 @@ def test_what_is_still_to_do():
 class Slow:
     """A worker that never classifies with factors; it notes what it is asked."""
 
-    asked = []
-    ready = {}
+    asked: ClassVar[list] = []
+    ready: ClassVar[dict] = {}
 
     def __init__(self, settings):
         self.settings = settings
@@ -301,7 +302,7 @@ def test_a_class_that_takes_too_long_is_probed_and_never_found_out_twice(
             return lambda *args, **keywords: None
 
     class Journal:
-        rows = {}
+        rows: ClassVar[dict] = {}
 
         def done(self):
             return self.rows

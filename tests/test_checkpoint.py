@@ -68,18 +68,18 @@ def test_same_content_same_bytes(written, tmp_path):
 def test_digest_tells_files_apart(written):
     path, params = written
     before = checkpoint.load(path).digest
-    params["b0"][0] += 1
+    params["edge.b0"][0] += 1
     checkpoint.save(path, EngineConfig(), params, PROVENANCE)
     assert checkpoint.load(path).digest != before
 
 
 def test_parameters_of_another_layout_are_stored_as_they_are(tmp_path, rng):
     params = init(EngineConfig(), rng)
-    params["w1"] = np.asfortranarray(params["w1"])
+    params["edge.w1"] = np.asfortranarray(params["edge.w1"])
     path = tmp_path / "fortran.safetensors"
     checkpoint.save(path, EngineConfig(), params, {})
-    found = checkpoint.load(path).params["w1"]
-    assert np.array_equal(found, params["w1"].astype(np.float32))
+    found = checkpoint.load(path).params["edge.w1"]
+    assert np.array_equal(found, params["edge.w1"].astype(np.float32))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.001, 0.05, 0.5, 0.999])

@@ -144,7 +144,7 @@ def test_lobpcg_calls_m_with_blocks(dtype, rng):
 
     counted = spla.LinearOperator((N, N), M.matvec, matmat=matmat, dtype=M.dtype)
     X = np.array([right_hand_side(dtype, rng) for _ in range(5)]).T
-    spla.lobpcg(matrix(dtype), X, M=counted, largest=False, tol=1e-2, maxiter=MAXITER)
+    spla.lobpcg(matrix(dtype), X, M=counted, largest=False, tol=1e-1, maxiter=MAXITER)
     assert shapes
     assert shapes[0] == (N, 5)
 

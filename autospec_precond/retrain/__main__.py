@@ -6,6 +6,7 @@
 import argparse
 import dataclasses
 import json
+import math
 import sys
 
 import torch
@@ -54,7 +55,8 @@ def main(arguments=None):
 
 
 def _show(stage, done, total, loss):
-    print(f"\r{stage}: {done} of {total}, loss {loss:.4f}  ", end="", file=sys.stderr)
+    tail = f", loss {loss:.4f}" if math.isfinite(loss) else ""
+    print(f"\r{stage}: {done} of {total}{tail}   ", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

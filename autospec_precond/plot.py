@@ -39,5 +39,6 @@ def training_curve(path, history):
             )
         axes.set_title(f"{stage}: {titles[stage]}", fontsize="medium")
         axes.set_xlabel("round")
+        axes.set_xticks([h["round"] for h in rounds])
         axes.legend()
     figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -22,7 +22,6 @@ class Clock:
         self._progress = progress
         self._stage = None
         self._began = self._from = 0.0
-        self._pace = 1.0  # of this machine, over the guesses
 
     def __call__(self, stage, done, total, loss=math.nan):
         """Tell that `done` units of a stage are behind.
@@ -39,13 +38,11 @@ class Clock:
         if self._progress is None:
             return
         now = time.monotonic()
-        names = [name for name, _, _ in self._stages]
-        place = names.index(stage)
-        guess = self._stages[place][2]
+        place = [name for name, _, _ in self._stages].index(stage)
+        each = self._stages[place][2]
         if stage != self._stage:
             self._stage, self._began, self._from = stage, now, done
         elif done > self._from:
-            self._pace = (now - self._began) / (done - self._from) / guess
-        rest = sum(units * seconds for _, units, seconds in self._stages[place + 1 :])
-        left = self._pace * (guess * (total - done) + rest)
-        self._progress(stage, done, total, loss, left)
+            each = (now - self._began) / (done - self._from)
+        rest = sum(units * guess for _, units, guess in self._stages[place + 1 :])
+        self._progress(stage, done, total, loss, each * (total - done) + rest)

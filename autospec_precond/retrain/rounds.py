@@ -1,29 +1,29 @@
 """Continue a training in rounds, and keep the round that does best on held-out operators.
 
-The only module of fine-tuning that needs torch.
+This module and `curves` are the ones of fine-tuning that need torch.
 """
 
 import contextlib
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from autospec_precond import features
-from autospec_precond.engine import edges, forward
+from autospec_precond.engine import forward
 
 from . import training
-from .data import EDGES
+from .curves import Curves
 
 __all__ = ["Split", "one_thread", "tune_edges", "tune_judge"]
 
 # How much worse the synthetic operators may become, natural logarithm of the products:
-# half of what refuses the weights in the end.
-_SLACK = 0.005
+# three quarters of what refuses the weights in the end.
+_SLACK = 0.0075
 _LEAST_GAIN = 1e-4
-_MOST_COPIES = 40  # of the user's samples
+_MOST_COPIES = 40  # of the user's cases
 
 
 @dataclass(frozen=True)
@@ -83,29 +83,45 @@ def tune_edges(params, engine_config, split, settings, seed, state, tell):
         For every round the loss, and the geometric mean of the products over those of
         the best of 20 lower edges: 'own' and 'synthetic', both held out.
     """
-    mixed = split.synthetic + split.own * _n_copies(split.own, split.synthetic, settings)
-
-    def fit(now, config, heard):
-        return training.fit_edges(now, engine_config, mixed, config, heard)
-
-    def score(now):
-        held = split.own_held, split.synthetic_held
-        return [_edge_loss(now, engine_config, samples) for samples in held]
-
-    return _rounds("edge", params, fit, score, settings, seed, state, tell)
+    head = _Edges(params, engine_config, split, settings)
+    return _rounds("edge", params, head, settings, seed, state, tell)
 
 
-def _edge_loss(params, engine_config, samples):
-    """Return the mean loss of the predicted edges on measured curves, not smoothed."""
-    grid = np.log10(EDGES)
-    losses = []
-    for sample in samples:
-        curves = sample.curves - sample.curves.min(-1, keepdims=True)
-        x = np.array([features.extract(p) for p in sample.probes])
-        place = edges(engine_config, forward(params, "edge", x))
-        place += np.log10([[p.high] for p in sample.probes])
-        losses += [np.interp(place[:, k], grid, curve) for k, curve in enumerate(curves)]
-    return float(np.mean(np.concatenate(losses)))
+class _Edges:
+    """The edge network: its loss is the measured curve at the predicted edge."""
+
+    def __init__(self, params, engine_config, split, settings):
+        self.own = Curves(split.own, engine_config)
+        self.synthetic = Curves(split.synthetic, engine_config)
+        self.held = [
+            Curves(samples, engine_config)
+            for samples in (split.own_held, split.synthetic_held)
+        ]
+        self.share, self.pull = settings.share, settings.pull
+        # One order, whatever the order of a file: the sum would differ in its last bit.
+        names = sorted(k for k in params if k.startswith("edge"))
+        self.first = {k: torch.tensor(params[k]) for k in names}
+
+    def fit(self, params, config, heard):
+        n_own = round(self.share * config.batch)
+
+        def loss(now, rng):
+            losses = [
+                part.losses(now, *part.draw(rng, count))
+                for part, count in (
+                    (self.own, n_own),
+                    (self.synthetic, config.batch - n_own),
+                )
+            ]
+            moved = sum(((now[k] - v) ** 2).sum() for k, v in self.first.items())
+            return torch.cat(losses).mean() + self.pull * moved
+
+        steps = config.n_edge_steps
+        return training._fit(params, "edge", loss, steps, config, 0.0, heard)
+
+    def score(self, params):
+        now = {k: torch.tensor(v) for k, v in params.items()}
+        return [part.losses(now, *part.every()).mean().item() for part in self.held]
 
 
 def tune_judge(params, engine_config, split, settings, seed, n_jobs, state, tell):
@@ -139,54 +155,56 @@ def tune_judge(params, engine_config, split, settings, seed, n_jobs, state, tell
         the single interval: 'own' and 'synthetic', both held out; empty where no gap
         of the user's teaches anything.
     """
-
-    def cases(samples):
-        return training.judge_cases(samples, params, engine_config, seed, n_jobs)
-
+    cases = functools.partial(
+        training.judge_cases, params=params, engine_config=engine_config, seed=seed
+    )
     own = cases(split.own)
     held = [[cases([s]) for s in part] for part in (split.own_held, split.synthetic_held)]
     if not (len(own[1]) and any(len(savings) for _, savings in held[0])):
         return params, []
-    synthetic = cases(split.synthetic)
-    copies = _n_copies(own[1], synthetic[1], settings)
-    mixed = [
-        np.concatenate([few, *[many] * copies])
-        for few, many in zip(synthetic, own, strict=True)
-    ]
-
-    def fit(now, config, heard):
-        return training.fit_judge(now, mixed, config, heard)
-
-    def score(now):
-        return [_judge_loss(now, engine_config, part) for part in held]
-
-    return _rounds("judge", params, fit, score, settings, seed, state, tell)
+    synthetic = cases(split.synthetic, n_jobs=n_jobs)
+    head = _Judge(engine_config, own, synthetic, held, settings)
+    return _rounds("judge", params, head, settings, seed, state, tell)
 
 
-def _judge_loss(params, engine_config, groups):
-    """Return the mean logarithm saved by what the judge would choose."""
-    saved = [0.0]
-    for inputs, savings in groups:
-        judged = forward(params, "judge", inputs)[:, 0]
-        degree = inputs[:, engine_config.n_features]
-        for value in np.unique(degree):
-            of_one = np.flatnonzero(degree == value)
-            best = of_one[judged[of_one].argmin()]
-            taken = judged[best] < -engine_config.gap_margin
-            saved.append(savings[best] if taken else 0.0)
-    return float(np.mean(saved))
+class _Judge:
+    """The judge: its loss is how far its savings are from those measured."""
+
+    def __init__(self, engine_config, own, synthetic, held, settings):
+        wanted = settings.share / (1 - settings.share) * len(synthetic[1]) / len(own[1])
+        copies = int(np.clip(round(wanted), 1, _MOST_COPIES))
+        self.cases = [
+            np.concatenate([many, *[few] * copies])
+            for many, few in zip(synthetic, own, strict=True)
+        ]
+        self.config = engine_config
+        self.held = held
+
+    def fit(self, params, config, heard):
+        return training.fit_judge(params, self.cases, config, heard)
+
+    def score(self, params):
+        return [self.saved(params, part) for part in self.held]
+
+    def saved(self, params, groups):
+        """Return the mean logarithm saved by what would be chosen; one group a sample."""
+        saved = [0.0]
+        for inputs, savings in groups:
+            judged = forward(params, "judge", inputs)[:, 0]
+            degree = inputs[:, self.config.n_features]
+            for value in np.unique(degree):
+                of_one = np.flatnonzero(degree == value)
+                best = of_one[judged[of_one].argmin()]
+                taken = judged[best] < -self.config.gap_margin
+                saved.append(savings[best] if taken else 0.0)
+        return float(np.mean(saved))
 
 
-def _n_copies(own, synthetic, settings):
-    wanted = settings.share / (1 - settings.share) * len(synthetic) / len(own)
-    return int(np.clip(round(wanted), 1, _MOST_COPIES))
-
-
-def _rounds(stage, params, fit, score, settings, seed, state, tell):
+def _rounds(stage, params, head, settings, seed, state, tell):
     """Train until held-out operators gain nothing more; go on where the state ends."""
     record = state.records.get(stage)
     if record is None:
-        own, synthetic = score(params)
+        own, synthetic = head.score(params)
         record = {
             "stale": 0,
             "best": own,
@@ -208,8 +226,8 @@ def _rounds(stage, params, fit, score, settings, seed, state, tell):
             n_judge_steps=settings.n_steps,
             learning_rate=settings.learning_rate * settings.cooling ** (k - 1),
         )
-        now = fit(now, config, lambda *told, losses=losses: losses.append(told[-1]))
-        own, synthetic = score(now)
+        now = head.fit(now, config, lambda *told, losses=losses: losses.append(told[-1]))
+        own, synthetic = head.score(now)
         if synthetic <= allowed and own < record["best"] - _LEAST_GAIN:
             best, record["best"], record["stale"] = now, own, 0
         else:

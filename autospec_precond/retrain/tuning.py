@@ -98,17 +98,18 @@ def fine_tune(
     out = _check_out(out)
     n_jobs = _check_jobs(n_jobs)
     generator = checks.as_rng(rng, "fine_tune")
-    plain = not isinstance(rng, np.random.Generator) and rng is not None
-    seed = operator.index(rng) if plain else int(generator.integers(2**31))
+    whole = hasattr(rng, "__index__")
+    seed = operator.index(rng) if whole else int(generator.integers(2**31))
     parent = _load(engine)
-    state = State(Path(f"{out}.state.npz"), _key(parent, settings, seed))
+    modules = rounds.training.digest_of_modules()
+    state = State(Path(f"{out}.state.npz"), _key(modules, parent, settings, seed))
     clock = Clock(
         [
             ("solve", len(matrices), 1.0),
-            ("synthetic", settings.n_synthetic + settings.n_held_out, 0.15 / n_jobs),
-            ("edge", settings.n_rounds, 2.0),
-            ("judge", settings.n_rounds, 2.0),
-            ("evaluate", settings.n_held_out // 2 + 2 * len(matrices), 1.0 / n_jobs),
+            ("synthetic", settings.n_synthetic + settings.n_held_out, 0.1 / n_jobs),
+            ("edge", settings.n_rounds, 2.5),
+            ("judge", settings.n_rounds, 1.5),
+            ("evaluate", settings.n_held_out // 3 + len(matrices), 1.2 / n_jobs),
         ],
         progress,
     )
@@ -152,7 +153,9 @@ def fine_tune(
         try:
             plot.training_curve(out.with_suffix(".png"), [*history, *more])
         except ImportError:
-            notes.append("no picture: matplotlib is missing, pip install matplotlib")
+            notes.append(
+                "no picture: matplotlib is missing, pip install autospec_precond[plot]"
+            )
     result = FineTuned(
         accepted=not reason,
         reason=reason,
@@ -199,10 +202,10 @@ def _check_out(out):
     if not isinstance(out, (str, os.PathLike)):
         raise TypeError(f"fine_tune: out must be a path; got {type(out).__name__}.")
     out = Path(out)
-    if out.suffix != ".safetensors" or not out.parent.is_dir():
+    if out.suffix != ".safetensors" or not os.access(out.parent, os.W_OK):
         raise ValueError(
-            "fine_tune: out must be a .safetensors file in a folder that exists; got "
-            f"{os.fspath(out)!r}."
+            "fine_tune: out must be a .safetensors file in a folder that can be written; "
+            f"got {os.fspath(out)!r}."
         )
     return out
 
@@ -226,9 +229,9 @@ def _load(engine):
         raise type(error)(str(error).replace("make:", "fine_tune:", 1)) from error
 
 
-def _key(parent, settings, seed):
+def _key(modules, parent, settings, seed):
     """Name everything that measured samples and rounds depend on, but the matrices."""
-    parts = [__version__, parent.digest, dataclasses.asdict(settings), seed]
+    parts = [__version__, modules, parent.digest, dataclasses.asdict(settings), seed]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

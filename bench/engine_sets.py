@@ -119,9 +119,9 @@ def draw(case):
     if case.set == "gaps":
         values = GAPS[case.group](rng, _N_GAP)
         values = np.sort(values / values.max())
-        return Diagonal(values), data.probe_diagonal(values, rng)
-    sample = data.draw_samples(rng, 1, _N_FAMILY, (case.group,))[0]
-    return Diagonal(sample.eigenvalues * sample.probe.high), sample.probe
+    else:
+        values = spectra.draw_family(case.group, rng, _N_FAMILY)
+    return Diagonal(values), data.probe_diagonal(values, rng)
 
 
 def load(case):

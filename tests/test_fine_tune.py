@@ -1,5 +1,6 @@
 """Fine-tuning on a user's matrices: what it measures, refuses, keeps and writes."""
 
+import copy
 import dataclasses
 import importlib.util
 import math
@@ -547,6 +548,7 @@ def tune_judge(engine, split, tmp_path):
 def test_judge_learns_from_gaps(clustered, tmp_path):
     engine = checkpoint.load()
     # A judge that always says that nothing is saved.
+    engine = copy.copy(engine)  # the loaded one is shared by the whole process
     engine.params = {**engine.params, "judge.b3": engine.params["judge.b3"] + 3}
     synthetic = data.draw_samples(5, 10, DEGREES, ["clusters"])
     split = rounds.Split(clustered[0], synthetic, clustered[1], synthetic)

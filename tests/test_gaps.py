@@ -20,7 +20,7 @@ def clustered(n=900, stray=None, share=0.001):
     A share of them, one at least, may be put elsewhere.
     """
     rng = np.random.default_rng(4)
-    eigenvalues = np.r_[rng.uniform(0.01, 0.012, n // 3), rng.uniform(0.5, 1, n - n // 3)]
+    eigenvalues = np.r_[rng.uniform(0.01, 0.013, n // 3), rng.uniform(0.7, 1, n - n // 3)]
     if stray is not None:
         eigenvalues[: max(1, int(share * n))] = stray
     return sp.csr_array(sp.diags_array(np.sort(eigenvalues)))

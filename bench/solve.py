@@ -162,20 +162,15 @@ class _Run:
         return info
 
     def cg(self):
-        return self._finish(
-            cg(
-                self.counted,
-                self.b,
-                M=self.M,
-                rtol=self.rtol,
-                maxiter=_FOREVER,
-                callback=self._each,
-            )
-        )
+        return self._recursive(cg)
 
     def bicgstab(self):
+        return self._recursive(bicgstab)
+
+    def _recursive(self, solver):
+        """Run a solver that stops on its recursive residual."""
         return self._finish(
-            bicgstab(
+            solver(
                 self.counted,
                 self.b,
                 M=self.M,

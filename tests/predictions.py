@@ -61,7 +61,7 @@ def _predict(rng, path, tally):
     M = ap.make(
         A if rng.random() < 0.7 else Product(A),
         base="none",
-        degree=32 if rng.random() < 0.02 else 2 * int(rng.integers(1, 9)),
+        degree=32 if rng.random() < 0.04 else 2 * int(rng.integers(1, 9)),
         engine=path,
         precision=str(rng.choice(["single", "mixed", "double"])),
         rng=rng,

@@ -233,7 +233,7 @@ def check(tally, count):
     assert tally["uncertified"] == 0
     assert tally["not_positive"] == 0
     # Several ways were taken, else nothing was tried.
-    assert tally["repaired"] > 0.01 * count
+    assert tally["repaired"] > 0.02 * count
     assert tally["kept"] > 0.1 * count
 
 

@@ -133,6 +133,8 @@ def test_lobpcg(dtype, order, rng):
     assert frozen(A) == before
 
 
+# A column that lobpcg has locked may drift above the tolerance again; it says so.
+@pytest.mark.filterwarnings("ignore:Exited (at|post)")
 @each_dtype
 def test_lobpcg_calls_m_with_blocks(dtype, rng):
     M = ap.make(matrix(dtype), degree=4)
@@ -144,7 +146,7 @@ def test_lobpcg_calls_m_with_blocks(dtype, rng):
 
     counted = spla.LinearOperator((N, N), M.matvec, matmat=matmat, dtype=M.dtype)
     X = np.array([right_hand_side(dtype, rng) for _ in range(5)]).T
-    spla.lobpcg(matrix(dtype), X, M=counted, largest=False, tol=1e-1, maxiter=MAXITER)
+    spla.lobpcg(matrix(dtype), X, M=counted, largest=False, tol=1e-2, maxiter=MAXITER)
     assert shapes
     assert shapes[0] == (N, 5)
 

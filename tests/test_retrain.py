@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import math
-import re
 import subprocess
 import sys
 
@@ -96,9 +95,7 @@ def test_a_file_says_what_made_it(path, tmp_path):
         checkpoint.save(path, CONFIG, *training.train(SMALL))
     provenance = checkpoint.load(path).provenance
     assert set(provenance) == {"package_version", "modules", "training", "evaluation"}
-    if path:
-        assert provenance["modules"] == training.digest_of_modules()
-    assert re.fullmatch("[0-9a-f]{12}", provenance["modules"])
+    assert provenance["modules"] == training.digest_of_modules()
     text = json.dumps(provenance)
     assert not any(word in text for word in ("2026", "/home", "/tmp", "x86"))
 

@@ -53,7 +53,8 @@ def test_condition_numbers_are_of_all_sizes(name):
     rng = np.random.default_rng(0)
     kappa = np.array([1 / spectra.draw_family(name, rng, 200)[0] for _ in range(200)])
     assert kappa.max() <= 1 / spectra.FLOOR * (1 + 1e-12)
-    assert np.quantile(kappa, 0.1) < 1e4
+    # Outliers half a decade and more below a bulk leave few small conditions.
+    assert np.quantile(kappa, 0.1) < (1e4 if name == "tiny_outliers" else 1e3)
     assert np.quantile(kappa, 0.9) > 1e3
 
 

@@ -190,6 +190,15 @@ def split(groups, held):
         own, own_held = [g[:-n_held] for g in groups], [g[-n_held:] for g in groups]
     families = [[s for s in held if s.family == name] for name in spectra.FAMILIES]
     table = [(g[:_N_SHOWN], True, False) for g in own]
-    table += [(g, True, True) for g in own_held]
+    table += [(_each_probe(g), True, True) for g in own_held]
     table += [(g, False, True) for g in families if g]
     return [s for g in own for s in g], [s for g in own_held for s in g], table
+
+
+def _each_probe(samples):
+    """Repeat samples with every probe as the first: the one that is measured with."""
+    return [
+        dataclasses.replace(s, probes=s.probes[k:] + s.probes[:k])
+        for s in samples
+        for k in range(len(s.probes))
+    ]

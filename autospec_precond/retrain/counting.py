@@ -34,7 +34,7 @@ def log_products(eigenvalues, q, cost, b, most, rtol=1e-8):
     eigenvalues : ndarray, shape (n,)
         The operator, positive.
     q : ndarray, shape (m, n)
-        Values of λp(λ) for each polynomial.
+        λp(λ) of each polynomial.
     cost : int
         Products of an iteration, degree + 1.
     b : ndarray, shape (n,)

@@ -16,6 +16,7 @@ from .collect import FINE_EDGES
 __all__ = ["Curves", "refine"]
 
 _OUTSIDE = 0.1  # slope of the loss beyond the measured edges, per decade
+_SHORT = 8  # outer iterations below which a case is a matter of chance
 
 
 class Curves:
@@ -31,6 +32,9 @@ class Curves:
 
     def __init__(self, samples, engine_config):
         curves = np.array([refine(s.curves) for s in samples])
+        least = np.log(_SHORT * (np.array(engine_config.degrees) + 1))
+        is_long = curves.min(-1) >= least  # (n_samples, n_degrees)
+        self._judged = is_long if is_long.any() else np.ones_like(is_long)
         curves = training._smooth(curves - curves.min(-1, keepdims=True))
         self._config = engine_config
         self._curves = torch.tensor(curves)  # (n_samples, n_degrees, n_edges)
@@ -58,15 +62,23 @@ class Curves:
         """
         return [torch.from_numpy(rng.integers(0, n, count)) for n in self._bounds.shape]
 
-    def every(self):
-        """Choose every sample with each of its probes.
+    def mean(self, params):
+        """Return the mean loss of all probes, where solves are not too short.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Of the engine.
 
         Returns
         -------
-        tuple of tensor, shape (n_samples, n_probes)
-            Of the samples and of the probes.
+        float
+            Of cases with at least 8 outer iterations, or of all where there are none.
         """
-        return torch.meshgrid(*map(torch.arange, self._bounds.shape), indexing="ij")
+        now = {k: torch.tensor(v) for k, v in params.items()}
+        every = torch.meshgrid(*map(torch.arange, self._bounds.shape), indexing="ij")
+        losses = self.losses(now, *every).mean(1)  # (n_samples, n_degrees)
+        return losses[torch.tensor(self._judged)].mean().item()
 
     def losses(self, params, which, probe):
         """Interpolate the curves at the predicted edges.

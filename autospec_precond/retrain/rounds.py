@@ -98,9 +98,7 @@ class _Edges:
             for samples in (split.own_held, split.synthetic_held)
         ]
         self.share, self.pull = settings.share, settings.pull
-        # One order, whatever the order of a file: the sum would differ in its last bit.
-        names = sorted(k for k in params if k.startswith("edge"))
-        self.first = {k: torch.tensor(params[k]) for k in names}
+        self.first = {k: torch.tensor(v) for k, v in params.items() if k.startswith("edge")}
 
     def fit(self, params, config, heard):
         n_own = round(self.share * config.batch)
@@ -120,8 +118,7 @@ class _Edges:
         return training._fit(params, "edge", loss, steps, config, 0.0, heard)
 
     def score(self, params):
-        now = {k: torch.tensor(v) for k, v in params.items()}
-        return [part.losses(now, *part.every()).mean().item() for part in self.held]
+        return [part.mean(params) for part in self.held]
 
 
 def tune_judge(params, engine_config, split, settings, seed, n_jobs, state, tell):

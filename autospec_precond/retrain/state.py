@@ -20,7 +20,7 @@ class State:
     Parameters
     ----------
     path : path-like
-        File, .npz.
+        File, in the format of ``numpy.savez``.
     key : str
         What the state belongs to; a file with another key is not read.
 

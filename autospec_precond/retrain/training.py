@@ -187,8 +187,7 @@ def fit_edges(params, engine_config, samples, config, tell):
     grid = np.log10(EDGES)
     outside = grid[[0, -1]]
 
-    def _loss(now, rng):
-        """Return the cost of the predicted edges of a batch."""
+    def loss(now, rng):
         which = torch.from_numpy(rng.integers(0, len(samples), config.batch))
         probe = torch.from_numpy(rng.integers(0, inputs.shape[1], config.batch))
         outputs = forward(now, "edge", inputs[which, probe], torch)
@@ -200,7 +199,7 @@ def fit_edges(params, engine_config, samples, config, tell):
         beyond = torch.relu(outside[0] - edge) + torch.relu(edge - outside[1])
         return (left + (right - left) * (place - k)).mean() + 0.1 * beyond.mean()
 
-    return _fit(params, "edge", _loss, config.n_edge_steps, config, 0.0, tell)
+    return _fit(params, "edge", loss, config.n_edge_steps, config, 0.0, tell)
 
 
 def _smooth(curves):
@@ -301,8 +300,7 @@ def fit_judge(params, cases, config, tell):
     mean, spread = inputs.mean(0), inputs.std(0) + 1e-3
     inputs = (inputs - mean) / spread
 
-    def _loss(now, rng):
-        """Return how far the judge is from the measured savings of a batch."""
+    def loss(now, rng):
         which = torch.from_numpy(rng.integers(0, len(inputs), config.batch))
         judged = forward(now, "judge", inputs[which], torch)[:, 0]
         return torch.nn.functional.smooth_l1_loss(judged, savings[which], beta=0.1)
@@ -311,7 +309,7 @@ def fit_judge(params, cases, config, tell):
     start["judge.b0"] = params["judge.b0"] + mean.numpy() @ params["judge.w0"]
     start["judge.w0"] = params["judge.w0"] * spread.numpy()[:, None]
     fitted = _fit(
-        start, "judge", _loss, config.n_judge_steps, config, config.weight_decay, tell
+        start, "judge", loss, config.n_judge_steps, config, config.weight_decay, tell
     )
     # The standardisation goes into the first layer.
     fitted["judge.w0"] = fitted["judge.w0"] / spread.numpy()[:, None]

@@ -89,7 +89,7 @@ def fine_tune(
     minutes for everything else. One of four matrices is held out, the third first; of
     fewer than three matrices, a quarter of the right-hand sides and probes.
 
-    A file ``out + '.state.npz'`` keeps what was measured while it runs. After an
+    A file ``out + '.state'`` keeps what was measured while it runs. After an
     interruption the same call goes on where it stopped, with the same outcome.
     """
     rounds = _import_rounds()
@@ -102,7 +102,8 @@ def fine_tune(
     seed = operator.index(rng) if whole else int(generator.integers(2**31))
     parent = _load(engine)
     modules = rounds.training.digest_of_modules()
-    state = State(Path(f"{out}.state.npz"), _key(modules, parent, settings, seed))
+    # Not .npz: the same command with *.npz would take it for a matrix.
+    state = State(Path(f"{out}.state"), _key(modules, parent, settings, seed))
     clock = Clock(
         [
             ("solve", len(matrices), 1.0),

@@ -229,7 +229,8 @@ class Engine:
 
         Notes
         -----
-        Takes about 0.2 ms, 1 to 5 ms where the probe shows gaps.
+        Takes about 0.1 ms. Where the probe shows gaps about 1 ms, between 0.5 and 3 ms:
+        the more unions of intervals fit, the longer.
         """
         low = self.low(probe, degree)
         result = []

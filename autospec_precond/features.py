@@ -93,13 +93,20 @@ def of_candidates(x, high, degree, found):
         beginning of the next over `high`, the share of the roots in the lowest and in
         the highest interval.
     """
-    rows = []
-    for candidate in found:
-        union = candidate.intervals
-        ends = np.log10(np.array([union[0, 0], union[0, 1], union[1, 0]]) / high)
-        share = np.array([candidate.counts[0], candidate.counts[-1]]) / (degree + 1)
-        rows.append([candidate.level, len(union), *ends, *share])
-    rows = np.array(rows)
+    rows = np.array(
+        [
+            [
+                c.level,
+                len(c.counts),
+                *c.intervals.ravel()[:3].tolist(),
+                c.counts[0],
+                c.counts[-1],
+            ]
+            for c in found
+        ]
+    )
+    rows[:, 2:5] = np.log10(rows[:, 2:5] / high)
+    rows[:, 5:] /= degree + 1
     shared = np.append(x, np.log2(degree + 1) / 5)
     return np.hstack([np.tile(shared, (len(found), 1)), rows])
 

@@ -1,5 +1,6 @@
 """The polynomial p of a preconditioner: evaluate, build from roots, store as JSON."""
 
+import functools
 import itertools
 import json
 from dataclasses import dataclass
@@ -189,17 +190,14 @@ class Polynomial:
         """
         roots = np.sort(np.asarray(roots, dtype=np.float64))[::-1]
         n = roots.size
-        t = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+        t, basis = _nodes(n)
         x = 0.5 * float(interval[1]) * (1.0 + t)
-        values = np.zeros(n)
-        product = np.ones(n)
-        for root in roots:
-            values += product / root
-            product *= 1.0 - x / root
-        basis = np.cos(np.outer(np.arange(n), np.arccos(t)))
+        products = np.ones((n, n))  # row k: Π_{j<k}
+        np.cumprod(1.0 - x / roots[:-1, None], axis=0, out=products[1:])
+        values = (products / roots[:, None]).sum(0)
         coefficients = 2.0 / n * (basis @ values)
         coefficients[0] *= 0.5
-        return cls(tuple(interval), tuple(coefficients), gaps)
+        return cls(tuple(interval), tuple(coefficients.tolist()), gaps)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the polynomial as plain numbers.
@@ -268,3 +266,10 @@ class Polynomial:
             Equal to the one stored.
         """
         return cls.from_dict(json.loads(text))
+
+
+@functools.lru_cache(maxsize=8)
+def _nodes(n):
+    """Return n Chebyshev nodes, and row by row the n first polynomials there."""
+    t = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+    return t, np.cos(np.outer(np.arange(n), np.arccos(t)))

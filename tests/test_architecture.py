@@ -24,6 +24,7 @@ LAYERS = [
     "classical",
     "certificate",
     "probe",
+    "equilibrium",
     "unions",
     "features",
     "engine",

@@ -58,6 +58,39 @@ def test_masses_add_to_one(gap):
     assert unions.equilibrium(union).sum() == pytest.approx(1, rel=1e-4)
 
 
+def test_many_unions_at_once_are_as_one_by_one():
+    rng = np.random.default_rng(5)
+    many = np.cumsum(rng.uniform(0.05, 1, (2, 3, 8)), -1).reshape(2, 3, 4, 2)
+    masses = unions.equilibrium(many)
+    counts = rng.multinomial(17, [0.25] * 4, (2, 3, 5))
+    roots = unions.place_roots(many[:, :, None], masses[:, :, None], counts)
+    for k in np.ndindex(2, 3):
+        assert np.allclose(masses[k], unions.equilibrium(many[k]), rtol=1e-12)
+        for split, found in zip(counts[k], roots[k], strict=True):
+            one = unions.place_roots(many[k], masses[k], split)
+            assert np.allclose(found, one, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("degree", "sizes"), [(2, {2}), (4, {2}), (8, {2, 3}), (16, {2, 3}), (32, {2, 3, 4})]
+)
+def test_every_candidate_is_that_of_its_union_alone(degree, sizes):
+    probe = probe_of(clusters((1e-3, 1.2e-3), (0.01, 0.012), (0.08, 0.1), (0.5, 1.0)))
+    found = unions.candidates(probe, 5e-4, degree)
+    assert {len(c.intervals) for c in found} == sizes
+    for c in found:
+        union = c.intervals / probe.high
+        roots = unions.place_roots(union, unions.equilibrium(union), c.counts)
+        assert np.allclose(c.roots, probe.high * roots, rtol=1e-11)
+        angles = np.linspace(0, np.pi, 17)
+        x = union[:, :1] + (union[:, 1:] - union[:, :1]) * 0.5 * (1 - np.cos(angles))
+        phi = (1 - x[..., None] / roots).prod(-1)
+        assert c.level == pytest.approx(np.log(np.abs(phi).max()), abs=1e-9)
+        assert c.level < 1
+        x = np.linspace(roots[1:-1:2], roots[2::2], 101)
+        assert (1 - x[..., None] / roots).prod(-1).max() < 1.01
+
+
 @pytest.mark.parametrize("degree", [4, 8, 16, 32])
 def test_candidates_have_odd_and_even_counts_and_are_positive(degree):
     probe = probe_of(clusters((0.01, 0.013), (0.5, 1.0)))

@@ -19,7 +19,7 @@ from .errors import CheckpointError
 
 __all__ = ["FORMAT", "SHIPPED", "load", "save"]
 
-FORMAT = "autospec_precond.engine/2"
+FORMAT = "autospec_precond.engine/3"
 SHIPPED = "solve.safetensors"
 
 _KEY = "autospec_precond"

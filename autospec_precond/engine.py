@@ -11,19 +11,22 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from . import features, unions
-from .classical import chebyshev
+from .classical import EDGE_RATIO, chebyshev
 from .polynomial import Polynomial
 
-__all__ = ["Engine", "EngineConfig", "edges", "forward", "init"]
+__all__ = ["Engine", "EngineConfig", "forward", "init"]
 
 # Limits of log10(low/high): below, nothing is gained; above, φ is less than rounding.
 EDGE_LIMITS = (-7.0, -0.1)
 _MOST_PROPOSALS = 3  # with gaps; each may fail the certificate
 
+# log10(low/high) by log10(degree + 1) before training: what smooth spectra want.
+_FIRST_EDGE = (-0.64, -1.09)
+
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Shape of the networks, and the scales of their outputs.
+    """Shape of the networks, and how far they are believed.
 
     Attributes
     ----------
@@ -36,28 +39,26 @@ class EngineConfig:
     degrees : tuple of int
         Degrees that the edge network has outputs for; others are interpolated on the
         logarithm of degree + 1.
-    edge_centers : tuple of float
-        log10(low/high) for each of `degrees` when the network returns zero.
-    edge_scale : float
-        Of its outputs.
+    edge_margins : tuple of float
+        Decades from the least Ritz value, and from 1/30 of the upper end, within which
+        these classical edges are taken in place of the network's.
     gap_margin : float
         A union of intervals is taken where the judge says that the logarithm of the
         products falls by more than this.
     """
 
     n_features: int = features.size()
-    n_hidden: int = 64
+    n_hidden: int = 96
     n_layers: int = 2
     n_judge_hidden: int = 64
     n_judge_layers: int = 3
     degrees: tuple[int, ...] = (4, 8, 16, 32)
-    edge_centers: tuple[float, ...] = (-1.4, -1.7, -2.0, -2.3)
-    edge_scale: float = 1.5
+    edge_margins: tuple[float, float] = (0.2, 0.1)
     gap_margin: float = 0.05
 
     def __post_init__(self):
         object.__setattr__(self, "degrees", tuple(self.degrees))
-        object.__setattr__(self, "edge_centers", tuple(self.edge_centers))
+        object.__setattr__(self, "edge_margins", tuple(self.edge_margins))
 
     def to_dict(self):
         """Return the configuration as plain numbers.
@@ -84,7 +85,7 @@ def init(config, rng):
     -------
     dict of str to ndarray
         edge.w0, edge.b0, …, judge.w0, …; the last layers are small, so that training
-        starts at `edge_centers` and at the single interval.
+        starts at sensible edges and at the single interval.
     """
     n_judge = config.n_features + features.size_candidate()
     shapes = {
@@ -99,6 +100,9 @@ def init(config, rng):
             scale = (0.01 if k == len(sizes) - 2 else 1.0) / np.sqrt(n_in)
             params[f"{head}.w{k}"] = scale * rng.standard_normal((n_in, n_out))
             params[f"{head}.b{k}"] = np.zeros(n_out)
+    first, slope = _FIRST_EDGE
+    sizes = np.log10([d + 1.0 for d in config.degrees])
+    params[f"edge.b{config.n_layers}"] += first + slope * sizes
     return params
 
 
@@ -119,38 +123,14 @@ def forward(params, head, x, xp=np):
     Returns
     -------
     array, shape (..., n_outputs)
-        Raw outputs; for the edges `edges` says what they mean, the judge's is the
-        predicted logarithm of products over those of the single interval.
+        Of the edge network log10(low/high) for each degree, not limited; of the judge
+        the predicted logarithm of products over those of the single interval.
     """
     last = sum(key.startswith(head) for key in params) // 2 - 1
     for k in range(last):
         h = xp.tanh(x @ params[f"{head}.w{k}"] + params[f"{head}.b{k}"])
         x = x + h if h.shape == x.shape else h  # (..., n_hidden)
     return x @ params[f"{head}.w{last}"] + params[f"{head}.b{last}"]
-
-
-def edges(config, outputs):
-    """Turn raw outputs of the edge network into lower edges.
-
-    Parameters
-    ----------
-    config : EngineConfig
-        Scales.
-    outputs : array, shape (..., n_degrees)
-        Of `forward`.
-
-    Returns
-    -------
-    array, shape (..., n_degrees)
-        log10(low/high) for each of `config.degrees`, not limited.
-    """
-    centers = outputs.new_tensor(config.edge_centers) if _is_torch(outputs) else None
-    centers = np.array(config.edge_centers) if centers is None else centers
-    return centers + config.edge_scale * outputs
-
-
-def _is_torch(array):
-    return hasattr(array, "new_tensor")
 
 
 class Engine:
@@ -202,14 +182,21 @@ class Engine:
         Notes
         -----
         Between the degrees of the network, and beyond them, log10(low/high) is linear
-        in log(degree + 1).
+        in log(degree + 1). Near a classical edge the costs differ by less than the
+        network errs: there it is taken instead.
         """
-        logs = edges(self.config, forward(self.params, "edge", features.extract(probe)))
+        logs = forward(self.params, "edge", features.extract(probe))
         sizes = np.log([d + 1.0 for d in self.config.degrees])
         k = int(np.clip(np.searchsorted(sizes, np.log(degree + 1)) - 1, 0, sizes.size - 2))
         share = (np.log(degree + 1) - sizes[k]) / (sizes[k + 1] - sizes[k])
-        edge = np.clip(logs[k] + share * (logs[k + 1] - logs[k]), *EDGE_LIMITS)
-        return probe.high * 10.0 ** float(edge)
+        edge = float(np.clip(logs[k] + share * (logs[k + 1] - logs[k]), *EDGE_LIMITS))
+        lowest = max(float(probe.ritz_values[0]) / probe.high, 1e-12)
+        classical = np.log10([lowest, EDGE_RATIO])
+        distances = np.abs(edge - classical) / self.config.edge_margins
+        nearest = int(distances.argmin())
+        if distances[nearest] < 1:
+            edge = float(np.clip(classical[nearest], *EDGE_LIMITS))
+        return probe.high * 10.0**edge
 
     def predict(self, probe, degree):
         """Return polynomials for a probe, the most promising first.

@@ -29,7 +29,7 @@ def size_candidate():
     int
         Number of columns that `of_candidates` appends.
     """
-    return 8
+    return 9
 
 
 def extract(probe):
@@ -56,7 +56,7 @@ def extract(probe):
     """
     theta, weights, norms = probe.ritz_values, probe.weights, probe.residual_norms
     if theta.size > N_STEPS:
-        theta, weights, norms = _first_steps(theta, weights)
+        theta, weights, norms = _cut(probe)
     missing = N_STEPS - theta.size
     theta = np.concatenate([np.full(missing, theta[0]), theta])
     weights = np.concatenate([np.zeros(missing), weights])
@@ -87,11 +87,11 @@ def of_candidates(x, high, degree, found):
 
     Returns
     -------
-    ndarray, shape (len(found), 46)
+    ndarray, shape (len(found), 47)
         For each the features of the probe, log2 of degree + 1 over 5, the level, the
         number of intervals, log10 of the ends of the lowest interval and of the
         beginning of the next over `high`, the share of the roots in the lowest and in
-        the highest interval.
+        the highest interval, 1 where the roots are harmonic Ritz values.
     """
     rows = np.array(
         [
@@ -101,28 +101,20 @@ def of_candidates(x, high, degree, found):
                 *c.intervals.ravel()[:3].tolist(),
                 c.counts[0],
                 c.counts[-1],
+                c.harmonic,
             ]
             for c in found
         ]
     )
     rows[:, 2:5] = np.log10(rows[:, 2:5] / high)
-    rows[:, 5:] /= degree + 1
+    rows[:, 5:7] /= degree + 1
     shared = np.append(x, np.log2(degree + 1) / 5)
     return np.hstack([np.tile(shared, (len(found), 1)), rows])
 
 
-def _first_steps(theta, weights):
+def _cut(probe):
     """Return Ritz values, weights and residual norms after the first 12 steps."""
-    basis = [np.sqrt(weights)]
-    alpha, beta = [], []
-    for _ in range(N_STEPS):
-        w = theta * basis[-1]
-        alpha.append(float(basis[-1] @ w))
-        Q = np.array(basis)
-        w -= Q.T @ (Q @ w)
-        w -= Q.T @ (Q @ w)
-        beta.append(float(np.linalg.norm(w)))
-        basis.append(w / max(beta[-1], np.finfo(float).tiny))
+    alpha, beta = probe.first_steps(N_STEPS)
     T = np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1)
     ritz_values, Y = np.linalg.eigh(T)
     return ritz_values, Y[0] ** 2, beta[-1] * np.abs(Y[-1])

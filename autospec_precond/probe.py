@@ -64,6 +64,34 @@ class Probe:
             value = abs(float(np.sum(components * last / self.ritz_values)))
         return value if np.isfinite(value) else np.inf
 
+    def first_steps(self, count):
+        """Return the Lanczos matrix after fewer steps than the probe has made.
+
+        Parameters
+        ----------
+        count : int
+            Steps, less than `n_steps`.
+
+        Returns
+        -------
+        alpha, beta : ndarray, shape (count,)
+            Diagonal, and what is beside and, last, below it; in the units of θ.
+
+        Notes
+        -----
+        Ritz values and weights determine it: they are its Gauss quadrature.
+        """
+        basis, alpha, beta = [np.sqrt(self.weights)], [], []
+        for _ in range(count):
+            w = self.ritz_values * basis[-1]
+            alpha.append(float(basis[-1] @ w))
+            Q = np.array(basis)
+            w -= Q.T @ (Q @ w)
+            w -= Q.T @ (Q @ w)
+            beta.append(float(np.linalg.norm(w)))
+            basis.append(w / max(beta[-1], np.finfo(float).tiny))
+        return np.array(alpha), np.array(beta)
+
     def to_dict(self):
         """Return the probe as plain numbers.
 

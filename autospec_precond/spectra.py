@@ -89,10 +89,19 @@ def _large_outliers(rng, n, kappa):
 
 def _tiny_outliers(rng, n, kappa):
     """One to ten eigenvalues far below all others."""
-    bulk = FAMILIES[str(rng.choice(_BULKS))](rng, n, min(kappa, 1e3))
+    bulk = FAMILIES[str(rng.choice(_BULKS))](rng, n, kappa ** (3 / 8))
     m = min(n, int(rng.integers(1, 11)))
     bulk[:m] = bulk.min() * 10 ** -rng.uniform(0.5, 4, m)
     return bulk
+
+
+def _near_kernel(rng, n, kappa):
+    """Shift a large kernel: curl-curl and a mass, least squares with Tikhonov's term."""
+    values = FAMILIES[str(rng.choice(_BULKS))](rng, n, kappa ** (3 / 8))
+    m = int(n * 10 ** rng.uniform(-1.5, -0.2))
+    centre = values.min() * kappa ** (-rng.uniform(0.1, 5 / 8))
+    values[:m] = centre * 10 ** (rng.random() * rng.uniform(-0.5, 0.5, m))
+    return values
 
 
 _BULKS = ("uniform", "log_uniform", "beta", "grid", "power")
@@ -108,6 +117,7 @@ FAMILIES = {
     "piecewise": _piecewise,
     "large_outliers": _large_outliers,
     "tiny_outliers": _tiny_outliers,
+    "near_kernel": _near_kernel,
 }
 
 

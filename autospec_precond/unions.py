@@ -15,7 +15,14 @@ import numpy as np
 
 from .equilibrium import N_CELLS, equilibrium, place_roots
 
-__all__ = ["Candidate", "candidates", "equilibrium", "partitions", "place_roots"]
+__all__ = [
+    "Candidate",
+    "candidates",
+    "equilibrium",
+    "harmonic_ritz",
+    "partitions",
+    "place_roots",
+]
 
 # Ratio of the ends of a gap from which on it counts, each giving one partition.
 _RATIOS = (1.15, 1.3, 2.0, 4.0, 10.0)
@@ -46,12 +53,15 @@ class Candidate:
         Roots in each interval: odd in the lowest, even in the others.
     level : float
         log max |φ| on the union, natural.
+    harmonic : bool
+        Whether the roots are harmonic Ritz values, as in the GMRES polynomial.
     """
 
     intervals: np.ndarray
     roots: np.ndarray
     counts: tuple[int, ...]
     level: float
+    harmonic: bool = False
 
 
 def candidates(probe, low, degree):
@@ -100,7 +110,7 @@ def candidates(probe, low, degree):
     roots = place_roots(intervals[:, None], masses[:, None], counts)[exists]
     which, counts = exists.nonzero()[0], counts[exists]
     kept, level = _sift(intervals, which, roots)
-    return [
+    return _adapted(probe, degree, intervals, fitting) + [
         Candidate(fitting[k], r, tuple(filter(None, c)), value)
         for k, r, c, value in zip(
             which[kept].tolist(),
@@ -110,6 +120,58 @@ def candidates(probe, low, degree):
             strict=True,
         )
     ]
+
+
+def _adapted(probe, degree, intervals, fitting):
+    """Return the GMRES polynomial, with the union it fits best, where it is positive."""
+    roots = harmonic_ritz(probe, degree + 1) if degree + 1 < probe.n_steps else None
+    if roots is None:
+        return []
+    result, one = [], np.zeros(1, int)
+    for k, union in enumerate(fitting):
+        middles = np.sqrt(union[:-1, 1] * union[1:, 0])
+        counts = np.diff(np.searchsorted(roots, middles), prepend=0, append=roots.size)
+        if counts[0] % 2 and counts.min() > 0 and not (counts[1:] % 2).any():
+            kept, level = _sift(intervals[k : k + 1], one, roots[None] / probe.high)
+            if kept.size:
+                own = tuple(counts.tolist())
+                result.append(Candidate(union, roots, own, float(level[0]), harmonic=True))
+    return [min(result, key=lambda c: c.level)] if result else []
+
+
+def harmonic_ritz(probe, count):
+    """Return the harmonic Ritz values after the first steps of a probe.
+
+    Parameters
+    ----------
+    probe : Probe
+        What was found.
+    count : int
+        Steps, less than those of the probe.
+
+    Returns
+    -------
+    ndarray, shape (count,), or None
+        Ascending: the zeros of the residual polynomial that is best for the start
+        vector. None where they are not all positive.
+
+    References
+    ----------
+    .. [1] J. A. Loe and R. B. Morgan, "Toward efficient polynomial preconditioning for
+       GMRES", Numer. Linear Algebra Appl. 29, 2022, e2427, section 2.
+    """
+    alpha, beta = probe.first_steps(count)
+    T = np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1)
+    last = np.zeros(count)
+    last[-1] = 1.0
+    try:
+        T[:, -1] += beta[-1] ** 2 * np.linalg.solve(T, last)
+    except np.linalg.LinAlgError:
+        return None
+    values = np.linalg.eigvals(T)
+    if np.iscomplexobj(values) or not values.min() > 0:
+        return None
+    return np.sort(values)
 
 
 def _splits(share, idle, total):

@@ -64,7 +64,7 @@ def _run(options):
     }
     journal = Journal(options.out)
     try:
-        _check_same(journal, settings, options.out)
+        journal.check_same(settings, _FIXED)
         done = {(r["set"], r["case"], r["degree"]) for r in journal.rows}
         tasks = []
         for case in chosen:
@@ -125,19 +125,6 @@ def _attempt(function):
         return function()
     except Exception as error:  # told by the caller; the other cases go on
         return error
-
-
-def _check_same(journal, settings, path):
-    """Refuse to mix rows that were made under different rules."""
-    if not journal.headers:
-        return
-    before = journal.headers[-1]["settings"]
-    for name in _FIXED:
-        if before.get(name) != settings[name]:
-            raise ValueError(
-                f"run: {name} must stay {before.get(name)!r}, with which {path} was made; "
-                f"got {settings[name]!r}. Give another --out."
-            )
 
 
 def _header(settings):

@@ -61,6 +61,29 @@ class Journal:
         """Return the row of each (problem, method, repeat) that is there."""
         return {(r["problem"], r["method"], r["repeat"]): r for r in self.rows}
 
+    def check_same(self, settings, names):
+        """Refuse to mix rows that were made under different rules.
+
+        Parameters
+        ----------
+        settings : dict
+            Of the run that begins.
+        names : sequence of str
+            Which of them must be those of the last header.
+
+        Raises
+        ------
+        ValueError
+            If one is not.
+        """
+        before = self.headers[-1]["settings"] if self.headers else settings
+        for name in names:
+            if before.get(name) != settings[name]:
+                raise ValueError(
+                    f"run: {name} must stay {before.get(name)!r}, with which {self.path} "
+                    f"was made; got {settings[name]!r}. Give another --out."
+                )
+
     def close(self):
         """Give the file back."""
         self._file.close()

@@ -60,7 +60,7 @@ def _run(options):
     }
     journal = Journal(options.out)
     try:
-        _check_same(journal, settings, options.out)
+        journal.check_same(settings, _FIXED)
         progress = Progress(len(found))
         work = runner.Runner(journal, settings, chosen, named, progress)
         work.run(found)
@@ -81,19 +81,6 @@ def _choose(words):
             f"{', '.join(unknown)}."
         )
     return {name: methods.METHODS[name] for name in names}
-
-
-def _check_same(journal, settings, path):
-    """Refuse to mix rows that were made under different rules."""
-    if not journal.headers:
-        return
-    before = journal.headers[-1]["settings"]
-    for name in _FIXED:
-        if before.get(name) != settings[name]:
-            raise ValueError(
-                f"run: {name} must stay {before.get(name)!r}, with which {path} was made; "
-                f"got {settings[name]!r}. Give another --out."
-            )
 
 
 def _list():

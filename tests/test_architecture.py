@@ -57,7 +57,7 @@ LAYERS = [
 # What is heavy or optional, and the only modules that may import it.
 HOMES = {
     "torch": "retrain",
-    "numba": "kernels.cpu",
+    "numba": ("kernels.cpu", "retrain.counting"),
     "cupy": "kernels.gpu",
     "cupyx": "kernels.gpu",
     "matplotlib": "plot",

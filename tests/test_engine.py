@@ -1,5 +1,7 @@
 """The networks under NumPy and under torch, and what becomes of their outputs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from problems import dense_with_spectrum, poisson1d
@@ -8,7 +10,7 @@ import autospec_precond as ap
 from autospec_precond import features, probing, unions
 from autospec_precond.checkpoint import load
 from autospec_precond.classical import chebyshev
-from autospec_precond.engine import Engine, EngineConfig, edges, forward, init
+from autospec_precond.engine import Engine, EngineConfig, forward, init
 from autospec_precond.probe import Probe
 
 CONFIG = EngineConfig()
@@ -50,8 +52,6 @@ def test_numpy_agrees_with_torch(head, shape, dtype, rng):
     last = max(k for k in params if k.startswith(f"{head}.w"))
     scale = np.abs(ours).max() + np.abs(params[last]).sum(axis=0).max()
     assert np.abs(ours - theirs.numpy()).max() <= 50 * np.finfo(dtype).eps * scale
-    if head == "edge":
-        assert np.allclose(edges(CONFIG, ours), edges(CONFIG, theirs).numpy(), rtol=1e-4)
 
 
 def test_layers_of_equal_width_add_to_what_comes_in(rng):
@@ -70,22 +70,43 @@ def test_batches_are_rows(rng):
     assert np.allclose(whole[2, 3], forward(engine.params, "judge", x[2, 3]), rtol=1e-12)
 
 
-def test_outputs_of_zero_are_the_centers():
-    assert tuple(edges(CONFIG, np.zeros(4))) == CONFIG.edge_centers
-
-
 def test_training_starts_at_the_single_interval(rng):
     engine = Engine(CONFIG, init(CONFIG, rng), {}, "untrained", "")
     probe = probe_of(12, rng)
-    for degree, center in zip(CONFIG.degrees, CONFIG.edge_centers, strict=True):
-        assert np.log10(engine.low(probe, degree)) == pytest.approx(center, abs=0.3)
+    for degree, edge in zip(CONFIG.degrees, (-1.4, -1.7, -2.0, -2.3), strict=True):
+        assert np.log10(engine.low(probe, degree)) == pytest.approx(edge, abs=0.3)
         assert engine.predict(probe, degree) == [
             chebyshev(degree, 1.0, engine.low(probe, degree))
         ]
 
 
+@pytest.mark.parametrize(
+    ("edge", "lowest", "expected"),
+    [
+        (-2.0, -2.2, -2.2),  # the least Ritz value is near
+        (-2.0, -2.3, -2.0),
+        (-2.0, -1.8, -1.8),
+        (-1.4, -4.0, -np.log10(30)),  # and the classical edge of smoothers
+        (-1.3, -4.0, -1.3),
+        (-1.4, -1.45, -1.45),  # nearer, in units of the margins
+        (-1.45, -1.6, -np.log10(30)),
+        (-9.0, -4.0, -7.0),
+        (-7.0, -7.1, -7.0),  # within the limits still
+    ],
+)
+def test_classical_edges_are_taken_where_they_are_near(edge, lowest, expected, rng):
+    params = {k: 0 * v for k, v in init(CONFIG, rng).items()}
+    params["edge.b2"] += edge
+    probe = probe_of(12, rng)
+    theta = np.append(10**lowest, probe.ritz_values[1:])
+    probe = dataclasses.replace(probe, ritz_values=theta)
+    engine = Engine(CONFIG, params, {}, "", "")
+    assert np.log10(engine.low(probe, 8)) == pytest.approx(expected, abs=1e-12)
+
+
 def test_edges_between_the_degrees_are_interpolated(rng):
-    engine = random_engine(rng, 0.3)
+    exact = dataclasses.replace(CONFIG, edge_margins=(1e-9, 1e-9))
+    engine = Engine(exact, random_engine(rng, 0.3).params, {}, "random", "")
     probe = probe_of(12, rng)
     logs = {d: np.log10(engine.low(probe, d)) for d in range(2, 66, 2)}
     share = np.log(13 / 9) / np.log(17 / 9)

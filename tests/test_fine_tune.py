@@ -35,7 +35,8 @@ from autospec_precond.retrain.state import State
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 rounds = pytest.importorskip("autospec_precond.retrain.rounds")
-curves_of = pytest.importorskip("autospec_precond.retrain.curves")
+edge_head = pytest.importorskip("autospec_precond.retrain.edge_head")
+judge_head = pytest.importorskip("autospec_precond.retrain.judge_head")
 
 pytestmark = pytest.mark.train
 
@@ -81,7 +82,7 @@ def parent(tmp_path_factory):
 def quicken(patch):
     """Let synthetic operators be small, and their solves short."""
     patch.setattr(data, "_SIZES", (2.0, 2.4))
-    for module in (data, rounds.training):
+    for module in (data, judge_head):
         patch.setattr(module, "MOST_PRODUCTS", 1_000)
     patch.setattr("autospec_precond.retrain.evaluation._MOST_PRODUCTS", 1_000)
 
@@ -177,16 +178,6 @@ def test_every_kind_of_matrix_gives_samples(A, rng):
         for probe in sample.probes:
             assert probe.n == np.shape(A)[0]
             assert 0.99 <= probe.high <= 1.5
-
-
-@pytest.mark.parametrize("size", [20, 39])
-def test_refined_curves_keep_what_was_measured(size):
-    x = np.linspace(0, 1, size)
-    curves = np.stack([x**3 - x, 1 + x**2])[None]
-    fine = curves_of.refine(curves)
-    assert np.array_equal(fine[..., :: 38 // (size - 1)], curves)
-    x = np.linspace(0, 1, 39)
-    assert np.abs(fine - np.stack([x**3 - x, 1 + x**2])[None])[..., 3:-3].max() <= 1e-12
 
 
 # A whole run
@@ -669,12 +660,12 @@ def test_short_solves_do_not_decide(parent):
     # What is short becomes dear, but not dear enough to be long.
     dear = [
         dataclasses.replace(
-            s, curves=np.where(k[:, None], s.curves, s.curves * np.linspace(0.1, 0.9, 20))
+            s, curves=np.where(k[:, None], s.curves, s.curves * np.linspace(0.1, 0.9, 39))
         )
         for s, k in zip(samples, cases, strict=True)
     ]
     means = [
-        curves_of.Curves(part, engine.config).mean(engine.params)
+        edge_head.Curves(part, engine.config).mean(engine.params)
         for part in (samples, dear)
     ]
     assert means[0] == pytest.approx(means[1], abs=1e-12)

@@ -20,6 +20,8 @@ from autospec_precond.retrain.evaluation import compare, evaluate
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 training = pytest.importorskip("autospec_precond.retrain.training")
+edge_head = pytest.importorskip("autospec_precond.retrain.edge_head")
+judge_head = pytest.importorskip("autospec_precond.retrain.judge_head")
 
 pytestmark = pytest.mark.train
 
@@ -40,7 +42,7 @@ def one_thread():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Few products and few operators."""
-    for module in (data, training):
+    for module in (data, judge_head):
         monkeypatch.setattr(module, "MOST_PRODUCTS", 1_500)
     monkeypatch.setattr(
         training,
@@ -110,7 +112,7 @@ def test_processes_change_nothing():
 def test_edges_learn(samples):
     start = init(CONFIG, np.random.default_rng(0))
     config = dataclasses.replace(SMALL, n_edge_steps=400)
-    after = training.fit_edges(start, CONFIG, samples, config, silent)
+    after = edge_head.fit_edges(start, CONFIG, samples, config, silent)
     costs = [mean_cost(params, samples) for params in (start, after)]
     assert costs[1] < costs[0] - 0.02
     assert all(np.array_equal(start[k], after[k]) for k in start if k.startswith("judge"))
@@ -130,11 +132,11 @@ def mean_cost(params, samples):
 def test_the_judge_learns():
     clustered = data.draw_samples(5, 60, (), ["clusters"])
     start = init(CONFIG, np.random.default_rng(0))
-    inputs, savings = training.judge_cases(clustered, start, CONFIG, 0)
+    inputs, savings = judge_head.judge_cases(clustered, start, CONFIG, 0)
     assert inputs.shape == (savings.size, features.size() + features.size_candidate())
     assert savings.min() < -0.1
     config = dataclasses.replace(SMALL, n_judge_steps=400)
-    after = training.fit_judge(start, (inputs, savings), config, silent)
+    after = judge_head.fit_judge(start, (inputs, savings), config, silent)
     engines = [Engine(CONFIG, params, {}, "", "") for params in (start, after)]
     errors = [np.abs(forward_judge(engine, inputs) - savings).mean() for engine in engines]
     assert errors[1] < 0.7 * errors[0]
@@ -150,7 +152,7 @@ def forward_judge(engine, inputs):
 def test_cases_of_the_judge_are_what_production_reads():
     samples = data.draw_samples(8, 10, (), ["clusters"])
     params = init(CONFIG, np.random.default_rng(0))
-    inputs, _ = training.judge_cases(samples, params, CONFIG, 0, most=1000)
+    inputs, _ = judge_head.judge_cases(samples, params, CONFIG, 0, most=1000)
     engine = Engine(CONFIG, params, {}, "", "")
     rows = []
     for probe, degree in itertools.product((s.probes[0] for s in samples), CONFIG.degrees):
@@ -231,6 +233,18 @@ def test_products_are_those_of_textbook_cg(degree, rng):
         assert count == pytest.approx(iterations - 1 + last, abs=0.02)
 
 
+def test_slow_polynomials_are_given_up(rng):
+    eigenvalues = np.geomspace(1e-4, 1, 300)
+    b = rng.standard_normal(300)
+    roots = np.array([chebyshev_roots(4, low, 1.05) for low in (1e-3, 1e-2, 0.5)])
+    q = 1 - residual_polynomial(eigenvalues, roots)
+    whole = np.exp(log_products(eigenvalues, q, 5, b, 60_000))
+    assert whole[2] > 1.6 * whole.min()
+    short = np.exp(log_products(eigenvalues, q, 5, b, 60_000, patience=1.2))
+    assert np.allclose(short[:2], whole[:2], rtol=1e-9)
+    assert 1.2 * whole.min() - 5 <= short[2] != whole[2]
+
+
 def test_products_beyond_the_budget_are_extrapolated(rng):
     eigenvalues = np.geomspace(1e-6, 1, 300)
     b = rng.standard_normal(300)
@@ -275,6 +289,27 @@ def test_command_trains_and_writes(tmp_path, capsys):
     assert provenance["training"]["seed"] == 5
     assert "beta" not in provenance["training"]["families"]
     assert json.loads(capsys.readouterr().out) == provenance["evaluation"]
+
+
+def test_command_leaves_each_family_out(tmp_path, capsys):
+    from autospec_precond.retrain import __main__ as command
+
+    others = [f for f in spectra.FAMILIES if f not in ("uniform", "clusters")]
+    arguments = [word for name in others for word in ("--leave-out", name)]
+    arguments += ["--scale", "0.003", "--jobs", "1", "--leave-each-out", str(tmp_path)]
+    command.main(arguments)
+    for left, stays in (("uniform", "clusters"), ("clusters", "uniform")):
+        engine = checkpoint.load(tmp_path / f"left-out-{left}.safetensors")
+        assert engine.provenance["training"]["families"] == [stays]
+
+
+def test_operators_of_families_left_out_are_not_learned_from(samples):
+    config = dataclasses.replace(SMALL, families=("uniform", "clusters"))
+    kept = [s for s in samples if s.family in config.families]
+    one, two = (training.train(config, measured=(m, m)) for m in (samples, kept))
+    assert 0 < len(kept) < len(samples)
+    assert one[1] == two[1]
+    assert all(np.array_equal(one[0][k], two[0][k]) for k in one[0])
 
 
 def test_command_explains_itself():

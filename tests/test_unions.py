@@ -78,7 +78,8 @@ def test_every_candidate_is_that_of_its_union_alone(degree, sizes):
     probe = probe_of(clusters((1e-3, 1.2e-3), (0.01, 0.012), (0.08, 0.1), (0.5, 1.0)))
     found = unions.candidates(probe, 5e-4, degree)
     assert {len(c.intervals) for c in found} == sizes
-    for c in found:
+    assert not all(c.harmonic for c in found)
+    for c in (c for c in found if not c.harmonic):
         union = c.intervals / probe.high
         roots = unions.place_roots(union, unions.equilibrium(union), c.counts)
         assert np.allclose(c.roots, probe.high * roots, rtol=1e-11)
@@ -159,3 +160,45 @@ def test_candidates_have_no_units():
     for x, y in zip(a, b, strict=True):
         assert np.allclose(1e6 * x.roots, y.roots)
         assert x.counts == y.counts
+
+
+def test_harmonic_ritz_values_are_zeros_of_the_best_residual(rng):
+    eigenvalues = clusters((0.1, 0.3), (0.6, 1.0), n=30)
+    b = rng.standard_normal(60)
+    alpha, beta, _ = lanczos(lambda x: eigenvalues * x, b, 8)
+    theta, weights, norms = ritz(alpha, beta)
+    found = unions.harmonic_ritz(Probe(theta, weights, norms, 1.0, False, 8), 5)
+    # ‖φ(S) b‖ over all φ of degree 5 with φ(0) = 1, in monomials.
+    K = eigenvalues[:, None] ** np.arange(1, 6) * b[:, None]
+    coefficients = np.linalg.lstsq(K, -b)[0]
+    expected = np.sort(np.roots([*coefficients[::-1], 1.0]).real)
+    assert np.allclose(found, expected, rtol=1e-7)
+
+
+def test_no_harmonic_ritz_values_of_an_indefinite_matrix():
+    theta = np.array([-1.0, 0.5, 1.0, 2.0])
+    probe = Probe(theta, np.full(4, 0.25), np.full(4, 0.1), 2.1, False, 4)
+    found = unions.harmonic_ritz(probe, 3)
+    assert found is None or found.min() > 0
+
+
+@pytest.mark.parametrize(("degree", "offered"), [(4, True), (16, False)])
+def test_the_gmres_polynomial_is_offered_where_the_probe_has_it(degree, offered):
+    probe = probe_of(clusters((0.01, 0.03), (0.3, 1.0)))
+    found = unions.candidates(probe, 0.01, degree)
+    harmonic = [c for c in found if c.harmonic]
+    assert len(harmonic) == offered
+    for c in harmonic:
+        assert np.array_equal(c.roots, unions.harmonic_ritz(probe, degree + 1))
+        assert c.counts == ((c.roots < 0.1).sum(), (c.roots > 0.1).sum())
+
+
+@pytest.mark.parametrize("count", [1, 5, 11])
+def test_fewer_steps_follow_from_the_probe(count, rng):
+    eigenvalues = np.sort(10 ** rng.uniform(-4, 0, 300))
+    start = rng.standard_normal(300)
+    alpha, beta, _ = lanczos(lambda x: eigenvalues * x, start, 12)
+    theta, weights, norms = ritz(alpha, beta)
+    found = Probe(theta, weights, norms, 1.1, False, 12).first_steps(count)
+    assert np.allclose(found[0], alpha[:count], rtol=1e-10)
+    assert np.allclose(found[1], beta[:count], rtol=1e-10)

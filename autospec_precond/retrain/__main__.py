@@ -1,6 +1,8 @@
 """Pretrain the engine.
 
-``python -m autospec_precond.retrain --out weights/solve.safetensors``
+``python -m autospec_precond.retrain --out weights/solve.safetensors``; with
+``--leave-each-out FOLDER`` in place of ``--out`` one engine for every family that is left
+out, to see what the engine makes of spectra it has never met.
 """
 
 import argparse
@@ -8,13 +10,14 @@ import dataclasses
 import json
 import math
 import sys
+from pathlib import Path
 
 import torch
 
 from autospec_precond import checkpoint, spectra
 from autospec_precond.engine import EngineConfig
 
-from .training import TrainConfig, train
+from .training import TrainConfig, measure, train
 
 
 def main(arguments=None):
@@ -28,7 +31,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m autospec_precond.retrain", description="Pretrain the engine."
     )
-    parser.add_argument("--out", required=True, help="weights file to write")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", help="weights file to write")
+    target.add_argument(
+        "--leave-each-out", metavar="FOLDER", help="write left-out-FAMILY.safetensors"
+    )
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the data and steps"
@@ -48,10 +55,25 @@ def main(arguments=None):
         n_judge_steps=round(options.scale * full.n_judge_steps),
         families=tuple(f for f in full.families if f not in options.leave_out),
     )
-    params, provenance = train(config, n_jobs=options.jobs, progress=_show)
-    checkpoint.save(options.out, EngineConfig(), params, provenance)
-    print(file=sys.stderr)
-    print(json.dumps(provenance["evaluation"], indent=2))
+    measured = measure(config, n_jobs=options.jobs, progress=_show)
+    for path, families in _targets(options, config.families):
+        one = dataclasses.replace(config, families=families)
+        params, provenance = train(one, None, options.jobs, _show, measured)
+        checkpoint.save(path, EngineConfig(), params, provenance)
+        print(file=sys.stderr)
+        print(json.dumps(provenance["evaluation"], indent=2))
+
+
+def _targets(options, families):
+    """Return the files to write, with the families to train on."""
+    if options.out:
+        return [(options.out, families)]
+    folder = Path(options.leave_each_out)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        (folder / f"left-out-{left}.safetensors", tuple(f for f in families if f != left))
+        for left in families
+    ]
 
 
 def _show(stage, done, total, loss):

@@ -5,16 +5,12 @@ import logging
 
 import numpy as np
 
-from autospec_precond import classical, spectra
+from autospec_precond import spectra
 
 from . import data, surrogate
-from .counting import log_products, residual_polynomial
 from .matrices import take
 
-__all__ = ["FINE_EDGES", "draw", "observe", "split"]
-
-# For the user's matrices; every other one is among `data.EDGES`.
-FINE_EDGES = np.geomspace(data.EDGES[0], data.EDGES[-1], 2 * data.EDGES.size - 1)
+__all__ = ["draw", "observe", "split"]
 
 _LOG = logging.getLogger(__name__)
 _PIECE = 200  # synthetic operators drawn between two states
@@ -98,24 +94,15 @@ def _samples(given, degrees, settings, seed, state):
         # The upper end that production finds, in place of the usual one of pretraining.
         high = float(np.median([p.high for s in samples for p in s.probes]))
         samples = [
-            dataclasses.replace(s, curves=_curves(s, high, degrees)) for s in samples
+            dataclasses.replace(
+                s, curves=data.measure_curves(s.eigenvalues, s.b, degrees, high=high)
+            )
+            for s in samples
         ]
         state.put_samples(given.digest, samples)
         state.records[given.digest] = n_short
         state.save()
     return samples, state.records[given.digest]
-
-
-def _curves(sample, high, degrees):
-    """Measure as `data.measure_curves` does, on `FINE_EDGES` and another upper end."""
-    x = sample.eigenvalues
-    most = int(np.clip(20 * x.size, 5_000, data.MOST_PRODUCTS))
-    curves = []
-    for degree in degrees:
-        roots = [classical.chebyshev_roots(degree, low, high) for low in FINE_EDGES]
-        q = 1 - residual_polynomial(x, np.array(roots))
-        curves.append(log_products(x, q, degree + 1, sample.b, most))
-    return np.array(curves)
 
 
 def draw(degrees, settings, seed, n_jobs, state, tell):

@@ -21,12 +21,14 @@ __all__ = [
 ]
 
 # Lower edges over the largest eigenvalue, for which the products are measured.
-EDGES = np.geomspace(1e-5, 0.6, 20)
+EDGES = np.geomspace(1e-5, 0.6, 39)
 
 # How often the bound is the rigorous one of an explicit matrix instead of the estimate,
 # and how far that lies above the largest eigenvalue at most.
 _SHARE_RIGOROUS, _MOST_ABOVE = 0.4, 0.25
 
+# Edges that take this many times the products of the best are extrapolated.
+_PATIENCE = 3
 _SHARE_SHORT = 0.05  # of probes with fewer steps than usual
 _BOUND = 1.05  # upper end of the intervals measured: the median of production
 MOST_PRODUCTS = 20_000
@@ -55,7 +57,7 @@ class Sample:
         vector's part in one eigenspace.
     probes : tuple of Probe
         From different start vectors.
-    curves : ndarray, shape (n_degrees, 20)
+    curves : ndarray, shape (n_degrees, 39)
         Natural logarithm of the products with the Chebyshev polynomials of `EDGES`; a
         row of zeros where they are not known.
     """
@@ -128,7 +130,7 @@ def probe_diagonal(eigenvalues, rng, n_steps=features.N_STEPS, counts=None):
     return Probe(theta, weights, norms, float(high), bool(rigorous), len(alpha), n=n)
 
 
-def measure_curves(eigenvalues, b, degrees, most=None):
+def measure_curves(eigenvalues, b, degrees, most=None, high=_BOUND):
     """Measure the products of CG for a range of lower edges.
 
     Parameters
@@ -141,19 +143,21 @@ def measure_curves(eigenvalues, b, degrees, most=None):
         Degrees of p.
     most : int, optional
         Products allowed; 20 n by default, between 5,000 and 20,000.
+    high : float, optional
+        Upper end of the intervals.
 
     Returns
     -------
-    ndarray, shape (len(degrees), 20)
+    ndarray, shape (len(degrees), 39)
         Natural logarithms, see `Sample`.
     """
     if most is None:
         most = int(np.clip(20 * eigenvalues.size, 5_000, MOST_PRODUCTS))
     curves = []
     for degree in degrees:
-        roots = [classical.chebyshev_roots(degree, low, _BOUND) for low in EDGES]
+        roots = [classical.chebyshev_roots(degree, low, high) for low in EDGES]
         q = 1 - residual_polynomial(eigenvalues, np.array(roots))
-        curves.append(log_products(eigenvalues, q, degree + 1, b, most))
+        curves.append(log_products(eigenvalues, q, degree + 1, b, most, patience=_PATIENCE))
     return np.array(curves)
 
 

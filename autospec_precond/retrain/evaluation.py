@@ -32,7 +32,7 @@ def evaluate(engine, seed, per_family=10, families=None, n_jobs=1):
     Returns
     -------
     dict
-        Geometric means of products over those of the oracle, the best of 20 lower
+        Geometric means of products over those of the oracle, the best of 39 lower
         edges on the same upper end: of the engine, by family and in all, of the
         Chebyshev polynomial on [high/30, high]; the worst case of the engine; the share
         of predictions certified without repair.
@@ -51,7 +51,7 @@ def evaluate(engine, seed, per_family=10, families=None, n_jobs=1):
     every = np.concatenate([np.array(r) for r in ratios.values()])
     return {
         "seed": seed,
-        "over": "the best of 20 lower edges on the same upper end",
+        "over": "the best of 39 lower edges on the same upper end",
         "geometric_mean": _mean(every),
         "worst": round(float(np.exp(every.max())), 3),
         "by_family": {name: _mean(r) for name, r in ratios.items()},

@@ -1,6 +1,6 @@
 """Continue a training in rounds, and keep the round that does best on held-out operators.
 
-This module and `curves` are the ones of fine-tuning that need torch.
+The one module of fine-tuning that needs torch.
 """
 
 import contextlib
@@ -14,10 +14,12 @@ import torch
 
 from autospec_precond.engine import forward
 
-from . import training
-from .curves import Curves
+from .edge_head import Curves
+from .fitting import minimise
+from .judge_head import fit_judge, judge_cases
+from .training import TrainConfig, digest_of_modules
 
-__all__ = ["Split", "one_thread", "tune_edges", "tune_judge"]
+__all__ = ["Split", "digest_of_modules", "one_thread", "tune_edges", "tune_judge"]
 
 # How much worse the synthetic operators may become, natural logarithm of the products:
 # three quarters of what refuses the weights in the end.
@@ -81,7 +83,7 @@ def tune_edges(params, engine_config, split, settings, seed, state, tell):
         Of the best round; round 0 is the start.
     history : list of dict
         For every round the loss, and the geometric mean of the products over those of
-        the best of 20 lower edges: 'own' and 'synthetic', both held out.
+        the best of 39 lower edges: 'own' and 'synthetic', both held out.
     """
     head = _Edges(params, engine_config, split, settings)
     return _rounds("edge", params, head, settings, seed, state, tell)
@@ -114,8 +116,7 @@ class _Edges:
             moved = sum(((now[k] - v) ** 2).sum() for k, v in self.first.items())
             return torch.cat(losses).mean() + self.pull * moved
 
-        steps = config.n_edge_steps
-        return training._fit(params, "edge", loss, steps, config, 0.0, heard)
+        return minimise(params, "edge", loss, config.n_edge_steps, config, heard)
 
     def score(self, params):
         return [part.mean(params) for part in self.held]
@@ -153,7 +154,7 @@ def tune_judge(params, engine_config, split, settings, seed, n_jobs, state, tell
         of the user's teaches anything.
     """
     cases = functools.partial(
-        training.judge_cases, params=params, engine_config=engine_config, seed=seed
+        judge_cases, params=params, engine_config=engine_config, seed=seed
     )
     own = cases(split.own)
     held = [[cases([s]) for s in part] for part in (split.own_held, split.synthetic_held)]
@@ -178,7 +179,7 @@ class _Judge:
         self.held = held
 
     def fit(self, params, config, heard):
-        return training.fit_judge(params, self.cases, config, heard)
+        return fit_judge(params, self.cases, config, heard)
 
     def score(self, params):
         return [self.saved(params, part) for part in self.held]
@@ -217,7 +218,7 @@ def _rounds(stage, params, head, settings, seed, state, tell):
             break
         losses = []
         config = dataclasses.replace(
-            training.TrainConfig(),
+            TrainConfig(),
             seed=seed + k,
             n_edge_steps=settings.n_steps,
             n_judge_steps=settings.n_steps,

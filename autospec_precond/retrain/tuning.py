@@ -101,7 +101,7 @@ def fine_tune(
     whole = hasattr(rng, "__index__")
     seed = operator.index(rng) if whole else int(generator.integers(2**31))
     parent = _load(engine)
-    modules = rounds.training.digest_of_modules()
+    modules = rounds.digest_of_modules()
     # Not .npz: the same command with *.npz would take it for a matrix.
     state = State(Path(f"{out}.state"), _key(modules, parent, settings, seed))
     clock = Clock(

@@ -54,7 +54,7 @@ class TrainConfig:
     """
 
     seed: int = 0
-    n_samples: int = 6_600
+    n_samples: int = 19_800
     families: tuple[str, ...] = tuple(spectra.FAMILIES)
     n_gap_samples: int = 4_500
     gap_families: tuple[str, ...] = ("clusters", "large_outliers", "near_kernel")

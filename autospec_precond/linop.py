@@ -53,6 +53,8 @@ class Parts:
         As chosen.
     report : Report
         What was found and decided.
+    n_threads : int
+        Threads of one application.
     """
 
     shape: tuple
@@ -64,6 +66,7 @@ class Parts:
     precision: str
     kernel: str
     report: Report
+    n_threads: int = 1
 
 
 class PolynomialPreconditioner(LinearOperator):
@@ -120,13 +123,12 @@ class PolynomialPreconditioner(LinearOperator):
 
     device: str = "cpu"
     solver: str = "cg"
-    n_threads: int = 1
 
     def __init__(self, parts: Parts):
         super().__init__(dtype=np.dtype(parts.dtype), shape=parts.shape)
         parts = dataclasses.replace(parts, stored=parts.stored.writeable())
         self._parts = parts
-        self._run = core(parts.stored, parts.polynomial, parts.kernel)
+        self._run = core(parts.stored, parts.polynomial, parts.kernel, parts.n_threads)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
         scale = parts.scale
         self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
@@ -170,8 +172,13 @@ class PolynomialPreconditioner(LinearOperator):
 
     @property
     def storage(self) -> str:
-        """How the based operator is stored: 'csr', 'dense' or 'operator'."""
+        """How the based operator is stored: 'csr', 'dia', 'dense' or 'operator'."""
         return self._parts.stored.kind
+
+    @property
+    def n_threads(self) -> int:
+        """Number of threads of one application."""
+        return self._parts.n_threads
 
     def apply_into(self, x: np.ndarray, out: np.ndarray) -> None:
         """Write M x into an array of the caller's.
@@ -333,7 +340,7 @@ class PolynomialPreconditioner(LinearOperator):
             self._pool.append(buffer)
 
 
-def core(stored, polynomial, kernel):
+def core(stored, polynomial, kernel, n_threads=1):
     """Return p of the stored operator as a function of a vector and scratch.
 
     Parameters
@@ -344,6 +351,8 @@ def core(stored, polynomial, kernel):
         The p to apply.
     kernel : str
         'reference' or 'fused'.
+    n_threads : int, optional
+        Threads that share the rows.
 
     Returns
     -------
@@ -355,7 +364,7 @@ def core(stored, polynomial, kernel):
     coefficients = np.asarray(polynomial.coefficients) * stored.unit
     alpha, beta = polynomial.affine
     affine = (alpha * stored.unit, beta)
-    return lambda x, work: apply(stored, coefficients, affine, x, work)
+    return lambda x, work: apply(stored, coefficients, affine, x, work, n_threads)
 
 
 def _planes(x):

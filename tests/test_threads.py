@@ -218,7 +218,8 @@ def inputs():
 for dtype in (np.float32, np.float64, np.complex64, np.complex128):
     for index in (np.int32, np.int64):
         for precision in ("single", "mixed", "double"):
-            M = ap.make(poisson(dtype, index), degree=4, precision=precision)
+            A = poisson(dtype, index)
+            M = ap.make(A, degree=4, precision=precision, storage="csr")
             buffers = []
             text = pickle.dumps(M, protocol=5, buffer_callback=buffers.append)
             operator = {

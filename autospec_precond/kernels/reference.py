@@ -47,7 +47,7 @@ def steps(coefficients, affine):
     return result
 
 
-def apply(stored, coefficients, affine, x, work):
+def apply(stored, coefficients, affine, x, work, n_threads=1):
     """Compute p(S) x.
 
     Parameters
@@ -62,6 +62,8 @@ def apply(stored, coefficients, affine, x, work):
         Vector or block, in the precision of the vectors; not changed.
     work : tuple of two ndarray, shape of `x`
         Scratch; whatever it holds has no influence.
+    n_threads : int, optional
+        Threads that share the rows in the fused kernels; of no effect here.
 
     Returns
     -------

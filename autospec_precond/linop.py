@@ -129,6 +129,7 @@ class PolynomialPreconditioner(LinearOperator):
         parts = dataclasses.replace(parts, stored=parts.stored.writeable())
         self._parts = parts
         self._run = core(parts.stored, parts.polynomial, parts.kernel, parts.n_threads)
+        self._order = kernels.block_order(parts.stored.kind, parts.kernel)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
         scale = parts.scale
         self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
@@ -323,7 +324,7 @@ class PolynomialPreconditioner(LinearOperator):
 
     @contextlib.contextmanager
     def _workspace(self, n_columns):
-        """Lend three scratch arrays, (n,) or (n, k) in C order."""
+        """Lend three scratch arrays, (n,) or (n, k) in the order that the kernel takes."""
         n = self.shape[0]
         size = n * n_columns
         try:
@@ -335,7 +336,8 @@ class PolynomialPreconditioner(LinearOperator):
             buffer = np.empty(3 * stride, self._vector_dtype)
         shape = (n,) if n_columns == 1 else (n, n_columns)
         try:
-            yield [buffer[k * stride : k * stride + size].reshape(shape) for k in range(3)]
+            parts = [buffer[k * stride : k * stride + size] for k in range(3)]
+            yield [part.reshape(shape, order=self._order) for part in parts]
         finally:
             self._pool.append(buffer)
 

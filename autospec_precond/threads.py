@@ -35,8 +35,9 @@ def run(tasks):
     call this at once: none waits for a task that no thread has begun.
     """
     tasks = list(tasks)
-    if len(tasks) == 1:
-        tasks[0]()
+    if len(tasks) < 2:
+        for task in tasks:
+            task()
         return
     call = _Call(tasks)
     try:

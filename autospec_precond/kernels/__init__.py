@@ -4,7 +4,7 @@ import importlib
 
 from . import plans
 
-__all__ = ["KERNELS", "choose_threads", "powers_per_sweep", "select", "warmup"]
+__all__ = ["KERNELS", "block_order", "choose_threads", "powers_per_sweep", "select", "warmup"]
 
 KERNELS = ("reference", "fused")
 
@@ -42,6 +42,22 @@ def select(kind, kernel=None):
         )
     name = _FUSED[kind] if kernel == "fused" else "reference"
     return kernel, importlib.import_module(f".{name}", __name__).apply
+
+
+def block_order(kind, kernel):
+    """Return the memory order of the blocks that a kernel takes without a copy.
+
+    Parameters
+    ----------
+    kind, kernel : str
+        Kind of `Stored`; kernel as `select` returns it.
+
+    Returns
+    -------
+    str
+        'C' or 'F'.
+    """
+    return "F" if kind == "dia" and kernel == "fused" else "C"
 
 
 def choose_threads(stored, kernel, n, degree, vector_bytes):

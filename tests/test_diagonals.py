@@ -274,23 +274,28 @@ def test_preconditioners_agree_with_the_reference(n_threads, storage, dtype, rng
 # The choice, the keyword, the report.
 
 
-def test_fewest_bytes():
+def few_entries(n_offsets, period):
+    """Unit matrix and diagonals at even distances, one of `period` entries not zero."""
+    offsets = [10 * k + 5 for k in range(n_offsets)]
+    upper = [np.where(np.arange(400 - o) % period == 0, -0.01, 0.0) for o in offsets]
+    A = sp.diags_array(upper, offsets=offsets, shape=(400, 400)).tocsr()
+    A.eliminate_zeros()
+    return sp.csr_array(A + A.T + sp.eye_array(400))
+
+
+def test_fewest_bytes(monkeypatch):
     assert ap.make(poisson2d(20), degree=2).storage == "dia"
-    scattered = sp.csr_array(poisson1d(400) + sp.diags_array(np.r_[-0.1, [0.0] * 350], offsets=49, shape=(400, 400)))
-    scattered = sp.csr_array(scattered + scattered.T)
-    assert ap.make(scattered, degree=2).storage == "dia"
-    rng = np.random.default_rng(0)
-    B = sp.random_array((400, 400), density=0.01, rng=rng)
-    full = sp.csr_array(B + B.T + 20 * sp.eye_array(400))
-    assert ap.make(full, degree=2).storage == "csr"
-    # 20 diagonals on each side with three entries each: dearer than rows.
-    offsets = list(range(5, 205, 10))
-    upper = [np.where(np.arange(400 - o) % 100 == 7, -0.01, 0.0) for o in offsets]
-    sparse = sp.diags_array(upper, offsets=offsets, shape=(400, 400)).tocsr()
-    sparse.eliminate_zeros()
-    sparse = sp.csr_array(sparse + sparse.T + sp.eye_array(400))
-    assert ap.make(sparse, degree=2).storage == "csr"
-    assert ap.make(sparse, degree=2, storage="dia").storage == "dia"
+    assert ap.make(few_entries(12, 2), degree=2).storage == "dia"
+    # 12 diagonals of which every 20th entry is there: rows take fewer bytes.
+    A = few_entries(12, 20)
+    assert ap.make(A, degree=2).storage == "csr"
+    assert ap.make(A, degree=2, storage="dia").storage == "dia"
+    # 33 diagonals: compiling for them pays for a large matrix only.
+    A = few_entries(16, 2)
+    assert ap.make(A, degree=2).storage == "csr"
+    assert ap.make(A, degree=2, storage="dia").storage == "dia"
+    monkeypatch.setattr(layout, "_LARGE", 400)
+    assert ap.make(A, degree=2).storage == "dia"
 
 
 def test_bytes_are_counted_as_they_are_stored():
@@ -369,15 +374,20 @@ def test_threads_for_large_systems_only(monkeypatch):
 
 
 @pytest.mark.parametrize("storage", ["csr", "dia"])
-def test_survives_pickling_and_read_only_memory(storage, rng):
-    M = ap.make(poisson2d(20), degree=8, storage=storage, n_threads=2)
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_survives_pickling_and_read_only_memory(storage, dtype, rng):
+    A = complex_hermitian(400) if dtype == np.complex128 else poisson2d(20)
+    M = ap.make(A, degree=8, storage=storage, n_threads=2)
     x = rng.standard_normal((400, 3))
     buffers = []
     text = pickle.dumps(M, protocol=5, buffer_callback=buffers.append)
     other = pickle.loads(text, buffers=[bytes(b) for b in buffers])
     assert (other.storage, other.n_threads) == (storage, 2)
-    assert np.array_equal(other @ x, M @ x)
-    assert np.array_equal(other @ x[:, 0], M @ x[:, 0])
+    expected = M @ x, M @ x[:, 0]
+    compiled = len(cpu_dia._tile.signatures)
+    assert np.array_equal(other @ x, expected[0])
+    assert np.array_equal(other @ x[:, 0], expected[1])
+    assert len(cpu_dia._tile.signatures) == compiled
 
 
 def test_flags_of_the_compiled_kernel():

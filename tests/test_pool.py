@@ -51,14 +51,22 @@ def test_a_failure_reaches_the_caller_after_all_have_ended(who, error):
     test_runs_every_task_once()
 
 
-def test_tasks_not_begun_are_left_out_after_a_failure():
-    begun = []
+@pytest.mark.parametrize("who", ["caller", "helper"])
+def test_tasks_not_begun_are_left_out_after_a_failure(who):
+    caller = threading.current_thread()
+    both, begun = threading.Barrier(2, timeout=60), []
 
-    def fail():
-        raise ValueError
+    def first():
+        both.wait()
+        if (threading.current_thread() is caller) == (who == "caller"):
+            raise ValueError("told")
 
-    with pytest.raises(ValueError):  # noqa: PT011
-        threads.run([fail] + [lambda: (time.sleep(0.01), begun.append(1))] * 100)
+    def later():
+        begun.append(1)
+        time.sleep(0.01)
+
+    with pytest.raises(ValueError, match="told"):
+        threads.run([first, first] + [later] * 100)
     assert len(begun) < 100
 
 
@@ -108,15 +116,28 @@ def test_no_threads_to_be_had(monkeypatch):
     test_runs_every_task_once()
 
 
-def test_nothing_is_kept_alive():
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_kept_alive(fails):
     class Large:
         pass
 
-    large = Large()
-    found = weakref.ref(large)
-    threads.run([lambda large=large: None] * 3)
-    del large
-    deadline = time.monotonic() + 30
+    def call():
+        large = Large()
+        both = threading.Barrier(2, timeout=60)
+
+        def task(large=large):
+            both.wait()
+            if fails:
+                raise ValueError("told")
+
+        try:
+            threads.run([task, task])
+        except ValueError:
+            assert fails
+        return weakref.ref(large)
+
+    found = call()
+    deadline = time.monotonic() + 10
     while found() is not None and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.01)

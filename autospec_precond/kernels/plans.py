@@ -23,9 +23,9 @@ __all__ = [
     "row_bytes",
 ]
 
-# Bytes that an application reads and writes from which on threads pay on 2 cores: two
-# meetings cost 60 microseconds, and 16 MB about 300.
-WORTH_THREADS = 4_000_000
+# Bytes between two meetings of threads from which on these pay: a meeting takes 30
+# microseconds, and one thread about 150 for so many by diagonals.
+WORTH_THREADS = 8_000_000
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _FALLBACK = {2: 2**20, 3: 0}  # bytes; where the system does not tell

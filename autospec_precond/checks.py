@@ -173,9 +173,7 @@ def check_threads(n_threads, caller):
         raise TypeError(f"{caller}: n_threads must be an int; got {n_threads!r}.")
     n_threads = operator.index(n_threads)
     if not 1 <= n_threads <= 256:
-        raise ValueError(
-            f"{caller}: n_threads must be between 1 and 256; got {n_threads}."
-        )
+        raise ValueError(f"{caller}: n_threads must be between 1 and 256; got {n_threads}.")
     return n_threads
 
 

@@ -1,4 +1,4 @@
-"""Storage by diagonals: what is stored, twins of the reference, and the same bits always."""
+"""Storage by diagonals: what is stored, twins of the reference, always the same bits."""
 
 import functools
 import pickle
@@ -312,7 +312,7 @@ def test_bytes_are_counted_as_they_are_stored():
 @pytest.mark.parametrize(
     ("A", "given", "message"),
     [
-        (poisson1d(5), {"storage": "bsr"}, "storage must be one of 'csr', 'dia'; got 'bsr'"),
+        (poisson1d(5), {"storage": "bsr"}, "must be one of 'csr', 'dia'; got 'bsr'"),
         (
             sp.csr_array(np.eye(200) + 1e-3),
             {"storage": "dia"},
@@ -352,9 +352,7 @@ def test_the_report_says_what_runs(monkeypatch):
     monkeypatch.setattr(plans, "powers_per_sweep", lambda *a: 5)
     report = ap.make(poisson2d(20), degree=8, n_threads=2).report
     row = dict(report.rows())["kernel"]
-    assert row == (
-        "fused, storage dia, precision mixed, threads 2, products per sweep 5"
-    )
+    assert row == ("fused, storage dia, precision mixed, threads 2, products per sweep 5")
     data = report.to_dict()
     assert (data["storage"], data["n_threads"], data["n_powers"]) == ("dia", 2, 5)
     assert ap.make(poisson2d(20), degree=8, storage="csr").report.n_powers == 1

@@ -77,12 +77,16 @@ def test_threads_meet_rarely_and_share_alike():
     assert sum(len(phases) for _, _, phases in plan.rounds) <= 4
     for first, last, phases in plan.rounds:
         for tiles in phases:
-            work = [sum(hi - lo for _, lo, hi in levels_of(t, first, last, 10_000)) for t in tiles]
+            work = [
+                sum(hi - lo for _, lo, hi in levels_of(tile, first, last, 10_000))
+                for tile in tiles
+            ]
             assert max(work) <= 1.01 * min(work)
     # Where tiles cannot grow and shrink, threads meet after every product.
     plan = plans.plan(1_000_000, 16, 200_000, 24, 2)
     assert len(plan.rounds) == 16
-    assert all(phases == (((0, 500_000, 0, 0), (500_000, 10**6, 0, 0)),) for *_, phases in plan.rounds)
+    halves = (0, 500_000, 0, 0), (500_000, 1_000_000, 0, 0)
+    assert all(phases == (halves,) for *_, phases in plan.rounds)
 
 
 def test_powers_fill_the_cache_and_no_more():

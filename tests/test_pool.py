@@ -1,5 +1,6 @@
 """Threads of our own: all tasks done, failures told, nothing left running."""
 
+import functools
 import gc
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from autospec_precond import threads
 def test_runs_every_task_once():
     for n_tasks in (0, 1, 2, 3, 8, 100):
         done = []
-        threads.run([lambda k=k: done.append(k) for k in range(n_tasks)])
+        threads.run([functools.partial(done.append, k) for k in range(n_tasks)])
         assert sorted(done) == list(range(n_tasks))
 
 

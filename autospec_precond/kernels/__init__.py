@@ -4,7 +4,14 @@ import importlib
 
 from . import plans
 
-__all__ = ["KERNELS", "block_order", "choose_threads", "powers_per_sweep", "select", "warmup"]
+__all__ = [
+    "KERNELS",
+    "block_order",
+    "choose_threads",
+    "powers_per_sweep",
+    "select",
+    "warmup",
+]
 
 KERNELS = ("reference", "fused")
 
@@ -94,8 +101,12 @@ def powers_per_sweep(stored, kernel, n, degree, vector_bytes):
 
     Parameters
     ----------
-    stored, kernel, n, degree, vector_bytes
-        As for `choose_threads`.
+    stored : Stored
+        The operator.
+    kernel : str
+        As `select` returns it.
+    n, degree, vector_bytes : int
+        Rows, products of one application, bytes of an entry of a vector.
 
     Returns
     -------

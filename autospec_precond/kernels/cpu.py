@@ -8,11 +8,13 @@ several Python threads at once and after a fork. Threads of ours take ranges of 
 """
 
 import functools
+import itertools
 
 import numba
 import numpy as np
 
-from .. import threads
+from autospec_precond import threads
+
 from . import reference
 
 __all__ = ["apply", "default_threads", "jit", "warmup"]
@@ -34,7 +36,20 @@ _TYPES = (
 
 
 def jit(function, flags):
-    """Compile lazily, and keep the machine code on disk where there is a place."""
+    """Compile lazily, and keep the machine code on disk where there is a place.
+
+    Parameters
+    ----------
+    function : function
+        Serial loops.
+    flags : set of str
+        What the compiler may do to floating-point arithmetic.
+
+    Returns
+    -------
+    Dispatcher
+        Compiles at its first call with arguments of other types.
+    """
     # Not fastmath=True: that also promises the compiler that no NaN will occur,
     # and a NaN that comes in must come out again.
     options = {"nogil": True, "fastmath": flags, "error_model": "numpy"}
@@ -154,7 +169,7 @@ def _cuts(indptr, n_threads):
     n = indptr.size - 1
     shares = [indptr[-1] * k // n_threads for k in range(1, n_threads)]
     edges = [0, *np.searchsorted(indptr[:-1], shares).tolist(), n]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def warmup():

@@ -16,7 +16,8 @@ import functools
 import numpy as np
 from numba.extending import overload
 
-from .. import threads
+from autospec_precond import threads
+
 from . import plans, reference
 from .cpu import jit
 
@@ -158,20 +159,19 @@ def apply(stored, coefficients, affine, x, work, n_threads=1):
     by_columns = n_columns % n_threads == 0 or n_columns >= 4 * n_threads
     if by_columns:
         widest = min(widest, -(-n_columns // n_threads))
-    reach, data = plans.reach(stored), stored.data.reshape(-1)
+    reach = plans.reach(stored)
+    common = (*groups, stored.data.reshape(-1), *streams, factors)
     tasks = []
     for k in range(0, n_columns, widest):
         vectors = [v[k : k + widest].reshape(-1) for v in columns]
         row_bytes = plans.row_bytes(stored, n, vectors[0].nbytes // n)
         plan = plans.plan(n, n_levels, reach, row_bytes, 1 if by_columns else n_threads)
+        way = (reach, plan.n_powers, plan.n_rows)
         for first, last, phases in plan.rounds:
+            part = (first, last, n, *vectors)
             for tiles in phases:
                 tasks += (
-                    functools.partial(
-                        _tile, *groups, data, *streams, factors, first, last, n, *vectors,
-                        *tile, reach, plan.n_powers, plan.n_rows,
-                    )  # fmt: skip
-                    for tile in tiles
+                    functools.partial(_tile, *common, *part, *tile, *way) for tile in tiles
                 )
                 if not by_columns:
                     threads.run(tasks)

@@ -103,8 +103,10 @@ def product(data, offsets, half, x):
 
     Parameters
     ----------
-    data, offsets, half
+    data, offsets : ndarray
         As `to_diagonals` returns them.
+    half : bool
+        As `to_diagonals` returns it.
     x : ndarray, shape (n,) or (n, k)
         Vector or block.
 

@@ -50,7 +50,7 @@ class Stored:
 
     @property
     def n_bytes(self):
-        """Bytes of values and indices; 0 for an operator."""
+        """Number of bytes of values and indices; 0 for an operator."""
         arrays = (self.data, self.indices, self.indptr, self.offsets)
         return sum(array.nbytes for array in arrays if array is not None)
 
@@ -195,9 +195,7 @@ def _offsets(matrix, values, storage):
                 f"more. Use storage='csr'."
             )
         return offsets
-    bytes_needed = diagonals.dia_bytes(
-        n, offsets.size, values.itemsize, values.kind == "c"
-    )
+    bytes_needed = diagonals.dia_bytes(n, offsets.size, values.itemsize, values.kind == "c")
     if not 0 < offsets.size <= limit or bytes_needed >= rows_bytes:
         return None
     return offsets

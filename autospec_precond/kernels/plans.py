@@ -7,6 +7,7 @@ levels as the rows allow, not after each of them, and no row is computed twice.
 """
 
 import functools
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,9 @@ _FALLBACK = {2: 2**20, 3: 0}  # bytes; where the system does not tell
 # third level; what it gives is still 1.4 times as fast as memory.
 _SHARE = {2: 0.75, 3: 0.25}
 
-# Where all rows are no more than this times the second level, memory is not what a
-# product waits for: on 2.2 MB, twice that level, blocks were 5 % slower.
-_SMALL = 4
+# Where all rows are no more than these times a cache, memory is not what a product waits
+# for: on 2 and 6 MB, with 1 MB and 16 MB of cache, blocks were 5 % slower.
+_SMALL = {2: 4.0, 3: 0.5}
 
 # A block fills this share of the second level and has so many rows: its beginning costs
 # 90 ns, a fifth of the time of 1024 rows of a 5-point stencil.
@@ -99,7 +100,7 @@ def plan(n, n_levels, reach, row_bytes, n_threads):
     edges = [n_levels * k // n_rounds for k in range(n_rounds + 1)]
     rounds = tuple(
         (first, last, _phases(n, last - first, reach, n_threads))
-        for first, last in zip(edges[:-1], edges[1:], strict=True)
+        for first, last in itertools.pairwise(edges)
     )
     return Plan(n_powers, n_rows, rounds)
 
@@ -117,9 +118,9 @@ def powers_per_sweep(n, n_levels, reach, row_bytes):
     int
         One where a second would not find its rows in the cache, or where all rows fit.
     """
-    if n * row_bytes <= _SMALL * cache_size(2):
+    if n * row_bytes <= _most(_SMALL):
         return 1
-    room = max(share * cache_size(level) for level, share in _SHARE.items())
+    room = _most(_SHARE)
     n_powers = int((room / row_bytes - _block_rows(row_bytes)) // max(reach, 1))
     return max(1, min(n_levels, n_powers))
 
@@ -183,6 +184,10 @@ def row_bytes(stored, n, vector_bytes):
     return stored.data.nbytes // n + 3 * vector_bytes
 
 
+def _most(shares):
+    return max(share * cache_size(level) for level, share in shares.items())
+
+
 def _count(text):
     """Count the processors of a list like 0-3,8."""
     ends = [part.split("-") for part in text.strip().split(",")]
@@ -221,7 +226,7 @@ def _phases(n, n_levels, reach, n_threads):
         edges += [round(edge + a), round(edge + a + b)]
         edge += a + b
     edges[-1] = n
-    cuts = list(zip(edges[:-1], edges[1:], strict=True))
+    cuts = list(itertools.pairwise(edges))
     first, last = cuts[0], cuts[-1]
     return (
         tuple((lo, hi, int((lo, hi) != first), 1) for lo, hi in cuts[::2]),
@@ -231,4 +236,4 @@ def _phases(n, n_levels, reach, n_threads):
 
 def _even(n, n_threads):
     edges = [n * k // n_threads for k in range(n_threads + 1)]
-    return tuple((lo, hi, 0, 0) for lo, hi in zip(edges[:-1], edges[1:], strict=True))
+    return tuple((lo, hi, 0, 0) for lo, hi in itertools.pairwise(edges))

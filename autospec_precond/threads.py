@@ -16,13 +16,15 @@ import threading
 __all__ = ["run"]
 
 
-def run(tasks):
+def run(tasks, n_threads):
     """Run functions at the same time, and return when all have ended.
 
     Parameters
     ----------
     tasks : iterable of callable
-        Called without arguments. The calling thread takes its share.
+        Called without arguments.
+    n_threads : int
+        How many may run at the same time; the calling thread takes its share.
 
     Raises
     ------
@@ -35,13 +37,13 @@ def run(tasks):
     call this at once: none waits for a task that no thread has begun.
     """
     tasks = list(tasks)
-    if len(tasks) < 2:
+    if min(len(tasks), n_threads) < 2:
         for task in tasks:
             task()
         return
     call = _Call(tasks)
     try:
-        _POOL.offer(call, len(tasks) - 1)
+        _POOL.offer(call, min(len(tasks), n_threads) - 1)
         call.work()
     finally:
         # Whatever happened here: no helper may still write when the caller goes on.

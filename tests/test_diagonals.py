@@ -11,7 +11,7 @@ from problems import complex_hermitian, poisson1d, poisson2d, refusal, tolerance
 from scipy.sparse.linalg import aslinearoperator
 
 import autospec_precond as ap
-from autospec_precond import kernels
+from autospec_precond import kernels, threads
 from autospec_precond.kernels import cpu, cpu_dia, diagonals, layout, plans, reference
 
 AFFINE = (0.9, -0.1)
@@ -369,6 +369,21 @@ def test_threads_for_large_systems_only(monkeypatch):
     assert choose(stored, "reference", 400, 16, 8) == 1
     assert ap.make(poisson2d(20), degree=8).n_threads == 3
     assert ap.make(poisson2d(20), degree=8, n_threads=1).n_threads == 1
+
+
+@pytest.mark.parametrize("storage", ["csr", "dia"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_n_threads_are_not_exceeded(storage, n_threads, rng, monkeypatch):
+    M = ap.make(poisson2d(20), degree=8, storage=storage, n_threads=n_threads)
+    offered = []
+    offer = threads._POOL.offer
+    monkeypatch.setattr(
+        threads._POOL, "offer", lambda call, n: offered.append(n) or offer(call, n)
+    )
+    for shape in ((400,), (400, 2), (400, 33)):
+        offered.clear()
+        M @ rng.standard_normal(shape)
+        assert set(offered) == ({1} if n_threads == 2 else set())
 
 
 @pytest.mark.parametrize("storage", ["csr", "dia"])

@@ -16,20 +16,37 @@ from autospec_precond import threads
 def test_runs_every_task_once():
     for n_tasks in (0, 1, 2, 3, 8, 100):
         done = []
-        threads.run([functools.partial(done.append, k) for k in range(n_tasks)])
+        threads.run([functools.partial(done.append, k) for k in range(n_tasks)], 4)
         assert sorted(done) == list(range(n_tasks))
 
 
 def test_two_tasks_run_at_the_same_time():
     meeting = threading.Barrier(2, timeout=60)
-    threads.run([meeting.wait, meeting.wait])
+    threads.run([meeting.wait, meeting.wait], 2)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_no_more_threads_than_asked_for(n_threads):
+    threads.run([lambda: None] * 5, 5)  # there are helpers enough
+    lock, now, most = threading.Lock(), [], []
+
+    def task():
+        with lock:
+            now.append(1)
+            most.append(len(now))
+        time.sleep(0.002)
+        with lock:
+            now.pop()
+
+    threads.run([task] * 30, n_threads)
+    assert max(most) <= n_threads
 
 
 def test_helpers_are_kept():
-    threads.run([lambda: None] * 3)
+    threads.run([lambda: None] * 3, 3)
     count = threading.active_count()
     for _ in range(50):
-        threads.run([lambda: None] * 3)
+        threads.run([lambda: None] * 3, 3)
     assert threading.active_count() == count
 
 
@@ -47,7 +64,7 @@ def test_a_failure_reaches_the_caller_after_all_have_ended(who, error):
         ended.append(True)
 
     with pytest.raises(error, match="told"):
-        threads.run([task, task])
+        threads.run([task, task], 2)
     assert ended == [True]
     test_runs_every_task_once()
 
@@ -67,7 +84,7 @@ def test_tasks_not_begun_are_left_out_after_a_failure(who):
         time.sleep(0.01)
 
     with pytest.raises(ValueError, match="told"):
-        threads.run([first, first] + [later] * 100)
+        threads.run([first, first] + [later] * 100, 3)
     assert len(begun) < 100
 
 
@@ -77,7 +94,7 @@ def test_several_callers_at_once():
     def call():
         done = []
         for _ in range(200):
-            threads.run([lambda: done.append(1)] * 3)
+            threads.run([lambda: done.append(1)] * 3, 3)
         totals.append(len(done))
 
     callers = [threading.Thread(target=call) for _ in range(4)]
@@ -89,7 +106,7 @@ def test_several_callers_at_once():
 
 
 def test_a_caller_never_waits_for_busy_helpers():
-    threads.run([lambda: None] * 2)
+    threads.run([lambda: None] * 2, 2)
     n_helpers = len(threads._POOL.helpers)
     release, done = threading.Event(), []
     busy = threading.Barrier(n_helpers + 2, timeout=60)
@@ -98,10 +115,12 @@ def test_a_caller_never_waits_for_busy_helpers():
         busy.wait()
         release.wait(60)
 
-    blocker = threading.Thread(target=threads.run, args=([block] * (n_helpers + 1),))
+    blocker = threading.Thread(
+        target=threads.run, args=([block] * (n_helpers + 1), n_helpers + 1)
+    )
     blocker.start()
     busy.wait()
-    threads.run([lambda: done.append(1)] * min(2, n_helpers + 1))
+    threads.run([lambda: done.append(1)] * 2, 2)
     assert done == [1, 1]
     release.set()
     blocker.join(60)
@@ -132,7 +151,7 @@ def test_nothing_is_kept_alive(fails):
                 raise ValueError("told")
 
         try:
-            threads.run([task, task])
+            threads.run([task, task], 2)
         except ValueError:
             assert fails
         return weakref.ref(large)
@@ -148,7 +167,7 @@ def test_nothing_is_kept_alive(fails):
 EXIT = """
 import threading
 from autospec_precond import threads
-threads.run([lambda: None] * 4)
+threads.run([lambda: None] * 4, 4)
 assert all(t.daemon for t in threading.enumerate() if t is not threading.main_thread())
 """
 
@@ -156,10 +175,10 @@ FORK = """
 import os, threading
 from autospec_precond import threads
 meeting = threading.Barrier(2, timeout=20)
-threads.run([meeting.wait, meeting.wait])
+threads.run([meeting.wait, meeting.wait], 2)
 pid = os.fork()
 meeting = threading.Barrier(2, timeout=20)
-threads.run([meeting.wait, meeting.wait])  # fails where there is no second thread
+threads.run([meeting.wait, meeting.wait], 2)  # fails where there is no second thread
 if pid == 0:
     os._exit(0)
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))

@@ -154,10 +154,13 @@ def apply(stored, coefficients, affine, x, work, n_threads=1):
             step(indptr, *matrix, *vectors)
         else:
             threads.run(
-                functools.partial(
-                    step, indptr[lo : hi + 1], *matrix, *(v[lo:hi] for v in vectors)
-                )
-                for lo, hi in cuts
+                (
+                    functools.partial(
+                        step, indptr[lo : hi + 1], *matrix, *(v[lo:hi] for v in vectors)
+                    )
+                    for lo, hi in cuts
+                ),
+                n_threads,
             )
         b2, b1 = b1, y
         y, spare = spare, y

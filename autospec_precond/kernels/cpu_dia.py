@@ -26,8 +26,9 @@ __all__ = ["apply", "warmup"]
 # Diagonals of one pass; more are taken in groups of as many at most. 27 diagonals took
 # 5.0 ns per row in two groups and 5.9 in one, and compile in less time.
 _PASS = 16
-# Bytes of a row of a block that is taken at once. Of 16 columns of float32, 4 or 8 at a time
-# took 0.5 ns per row, product and column, and all at once 0.9: they fill the cache.
+
+# Bytes of a row of a block that is taken at once. Of 16 columns of float32, 4 or 8 at once
+# took 0.5 ns per row, product and column, and all of them 0.9: they fill the cache.
 _COLUMN_BYTES = 16
 
 _COMMON = (3, 5, 7, 9)  # numbers of diagonals that `warmup` compiles
@@ -174,9 +175,9 @@ def apply(stored, coefficients, affine, x, work, n_threads=1):
                     functools.partial(_tile, *common, *part, *tile, *way) for tile in tiles
                 )
                 if not by_columns:
-                    threads.run(tasks)
+                    threads.run(tasks, n_threads)
                     tasks.clear()
-    threads.run(tasks)
+    threads.run(tasks, n_threads)
     return work[(n_levels - 1) % 2]
 
 

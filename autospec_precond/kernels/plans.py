@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 # Bytes between two meetings of threads from which on these pay: a meeting takes 30
-# microseconds, and one thread about 150 for so many by diagonals.
-WORTH_THREADS = 8_000_000
+# microseconds, and one thread about 300 for so many by diagonals.
+WORTH_THREADS = 16_000_000
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _FALLBACK = {2: 2**20, 3: 0}  # bytes; where the system does not tell

@@ -30,7 +30,9 @@ def make(
     engine: str | os.PathLike | None = None,
     polynomial: Polynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
+    storage: Literal["csr", "dia"] | None = None,
     kernel: Literal["reference", "fused"] | None = None,
+    n_threads: int | None = None,
     n_probe: int | None = None,
     diagonal: npt.ArrayLike | None = None,
     rng: int | np.random.Generator | None = 0,
@@ -57,8 +59,13 @@ def make(
     precision : {'single', 'mixed', 'double'}, optional
         float32 values and vectors; float32 values and vectors of A's precision (the
         default); values and vectors in double.
+    storage : {'csr', 'dia'}, optional
+        How an explicit sparse A is stored for the products: by rows, or by diagonals
+        (at most 128). By default the one of fewer bytes.
     kernel : {'reference', 'fused'}, optional
         For tests and bug reports; fused where it exists by default.
+    n_threads : int, optional
+        Threads of one application. By default Numba's setting, and 1 for a small A.
     n_probe : int, optional
         Lanczos steps of the probe, 12 by default.
     diagonal : array_like, shape (n,), optional
@@ -125,8 +132,11 @@ def make(
     steps = checks.check_steps(n_probe, n, "make")
     if degree is not None:
         degree = checks.check_degree(degree, "make")
+    if n_threads is not None:
+        n_threads = checks.check_threads(n_threads, "make")
     for name, value, known in (
         ("precision", precision, layout.PRECISIONS),
+        ("storage", storage, layout.STORAGES),
         ("kernel", kernel, kernels.KERNELS),
     ):
         if value is not None:
@@ -163,17 +173,26 @@ def make(
     spent = check_hermitian(operand, matrix, rng, "make") + (matrix is None)
     if based.inner is not None:
         check_inner(based.inner, operand, rng, "make")
-    stored = layout.store(based, operand.dtype, precision)
+    stored = layout.store(based, operand.dtype, precision, storage)
     kernel, _ = kernels.select(stored.kind, kernel)
+    if kernel == "reference" and n_threads not in (None, 1):
+        raise ValueError(
+            f"make: n_threads must be 1 where the reference kernel runs (storage "
+            f"{stored.kind!r} here); got {n_threads}. Leave it out."
+        )
 
-    chooser = Chooser(based, stored, kernel, layout.vector_dtype(operand.dtype, precision))
+    vector_dtype = layout.vector_dtype(operand.dtype, precision)
+    chooser = Chooser(based, stored, kernel, vector_dtype)
     if state:
         chooser.given(state)
     else:
         chooser.probe(steps, rng, operand.real_dtype)
-        chooser.choose(degree, model, _costs(operand, stored, kernel, chooser.vector_dtype))
+        chooser.choose(degree, model, _costs(operand, stored, kernel, vector_dtype))
     for text in chooser.unproved:
         warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
+    sizes = n, chooser.polynomial.degree, vector_dtype.itemsize
+    if n_threads is None:
+        n_threads = kernels.choose_threads(stored, kernel, *sizes)
     report = Report(
         n=n,
         nnz=None if operand.matrix is None else _nnz(operand.matrix),
@@ -183,6 +202,8 @@ def make(
         kernel=kernel,
         storage=stored.kind,
         precision=precision,
+        n_threads=n_threads,
+        n_powers=kernels.powers_per_sweep(stored, kernel, *sizes),
         degree=chooser.polynomial.degree,
         probe=chooser.found,
         certificate=chooser.certificate,
@@ -203,6 +224,7 @@ def make(
             precision=precision,
             kernel=kernel,
             report=report,
+            n_threads=n_threads,
         )
     )
 
@@ -251,4 +273,6 @@ def _nnz(matrix):
 def _costs(operand, stored, kernel, vectors):
     nnz = 8 * operand.n if operand.matrix is None else _nnz(operand.matrix)
     values = 8 if stored.data is None else stored.data.itemsize
-    return cost.Costs(operand.n, nnz, values, vectors.itemsize, kernel == "fused")
+    fused = kernel == "fused"
+    n_bytes = stored.n_bytes if stored.kind == "dia" else None
+    return cost.Costs(operand.n, nnz, values, vectors.itemsize, fused, n_bytes)

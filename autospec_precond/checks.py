@@ -7,7 +7,14 @@ import operator
 
 import numpy as np
 
-__all__ = ["as_rng", "check_base", "check_choice", "check_degree", "check_steps"]
+__all__ = [
+    "as_rng",
+    "check_base",
+    "check_choice",
+    "check_degree",
+    "check_steps",
+    "check_threads",
+]
 
 
 def check_base(base, operand, caller):
@@ -140,6 +147,34 @@ def check_steps(n_probe, n, caller):
     if not 2 <= n_probe <= 500:
         raise ValueError(f"{caller}: n_probe must be between 2 and 500; got {n_probe}.")
     return min(n_probe, n)
+
+
+def check_threads(n_threads, caller):
+    """Return the number of threads.
+
+    Parameters
+    ----------
+    n_threads : int
+        What the caller passed.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    int
+        Between 1 and 256.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such int.
+    """
+    if isinstance(n_threads, (bool, np.bool_)) or not hasattr(n_threads, "__index__"):
+        raise TypeError(f"{caller}: n_threads must be an int; got {n_threads!r}.")
+    n_threads = operator.index(n_threads)
+    if not 1 <= n_threads <= 256:
+        raise ValueError(f"{caller}: n_threads must be between 1 and 256; got {n_threads}.")
+    return n_threads
 
 
 def as_rng(rng, caller):

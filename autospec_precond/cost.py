@@ -44,6 +44,8 @@ class Costs:
         Bytes of an entry of the stored matrix and of a vector.
     fused : bool
         Whether the fused kernel runs.
+    matrix_bytes : int or None
+        Of the matrix as it is stored; None for rows of entries with 4-byte indices.
     """
 
     n: int
@@ -51,6 +53,7 @@ class Costs:
     value_bytes: int
     vector_bytes: int
     fused: bool
+    matrix_bytes: int | None = None
 
     def step(self):
         """Return the time of one product inside an application.
@@ -60,7 +63,9 @@ class Costs:
         float
             Seconds.
         """
-        entries = self.nnz * (self.value_bytes + 4)
+        entries = self.matrix_bytes
+        if entries is None:
+            entries = self.nnz * (self.value_bytes + 4)
         if self.fused:
             traffic = entries + 4 * self.n * self.vector_bytes
             return _CALL + traffic / _BYTES_PER_SECOND

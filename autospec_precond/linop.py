@@ -53,6 +53,8 @@ class Parts:
         As chosen.
     report : Report
         What was found and decided.
+    n_threads : int
+        Threads of one application.
     """
 
     shape: tuple
@@ -64,6 +66,7 @@ class Parts:
     precision: str
     kernel: str
     report: Report
+    n_threads: int = 1
 
 
 class PolynomialPreconditioner(LinearOperator):
@@ -120,13 +123,13 @@ class PolynomialPreconditioner(LinearOperator):
 
     device: str = "cpu"
     solver: str = "cg"
-    n_threads: int = 1
 
     def __init__(self, parts: Parts):
         super().__init__(dtype=np.dtype(parts.dtype), shape=parts.shape)
         parts = dataclasses.replace(parts, stored=parts.stored.writeable())
         self._parts = parts
-        self._run = core(parts.stored, parts.polynomial, parts.kernel)
+        self._run = core(parts.stored, parts.polynomial, parts.kernel, parts.n_threads)
+        self._order = kernels.block_order(parts.stored.kind, parts.kernel)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
         scale = parts.scale
         self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
@@ -170,8 +173,13 @@ class PolynomialPreconditioner(LinearOperator):
 
     @property
     def storage(self) -> str:
-        """How the based operator is stored: 'csr', 'dense' or 'operator'."""
+        """How the based operator is stored: 'csr', 'dia', 'dense' or 'operator'."""
         return self._parts.stored.kind
+
+    @property
+    def n_threads(self) -> int:
+        """Number of threads of one application."""
+        return self._parts.n_threads
 
     def apply_into(self, x: np.ndarray, out: np.ndarray) -> None:
         """Write M x into an array of the caller's.
@@ -316,7 +324,7 @@ class PolynomialPreconditioner(LinearOperator):
 
     @contextlib.contextmanager
     def _workspace(self, n_columns):
-        """Lend three scratch arrays, (n,) or (n, k) in C order."""
+        """Lend three scratch arrays, (n,) or (n, k) in the order that the kernel takes."""
         n = self.shape[0]
         size = n * n_columns
         try:
@@ -328,12 +336,13 @@ class PolynomialPreconditioner(LinearOperator):
             buffer = np.empty(3 * stride, self._vector_dtype)
         shape = (n,) if n_columns == 1 else (n, n_columns)
         try:
-            yield [buffer[k * stride : k * stride + size].reshape(shape) for k in range(3)]
+            parts = [buffer[k * stride : k * stride + size] for k in range(3)]
+            yield [part.reshape(shape, order=self._order) for part in parts]
         finally:
             self._pool.append(buffer)
 
 
-def core(stored, polynomial, kernel):
+def core(stored, polynomial, kernel, n_threads=1):
     """Return p of the stored operator as a function of a vector and scratch.
 
     Parameters
@@ -344,6 +353,8 @@ def core(stored, polynomial, kernel):
         The p to apply.
     kernel : str
         'reference' or 'fused'.
+    n_threads : int, optional
+        Threads that share the rows.
 
     Returns
     -------
@@ -355,7 +366,7 @@ def core(stored, polynomial, kernel):
     coefficients = np.asarray(polynomial.coefficients) * stored.unit
     alpha, beta = polynomial.affine
     affine = (alpha * stored.unit, beta)
-    return lambda x, work: apply(stored, coefficients, affine, x, work)
+    return lambda x, work: apply(stored, coefficients, affine, x, work, n_threads)
 
 
 def _planes(x):

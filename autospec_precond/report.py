@@ -28,6 +28,9 @@ class Report:
         'none', 'jacobi' or 'user'.
     kernel, storage, precision : str
         What one application runs on.
+    n_threads, n_powers : int
+        Threads of one application; products that follow each other through the rows
+        while these are in the cache.
     degree : int
         Products with A per application.
     probe : Probe or None
@@ -54,6 +57,8 @@ class Report:
     kernel: str
     storage: str
     precision: str
+    n_threads: int
+    n_powers: int
     degree: int
     probe: Probe | None
     certificate: Certificate
@@ -86,7 +91,8 @@ class Report:
             ),
             (
                 "kernel",
-                f"{self.kernel}, storage {self.storage}, precision {self.precision}",
+                f"{self.kernel}, storage {self.storage}, precision {self.precision}, "
+                f"threads {self.n_threads}, products per sweep {self.n_powers}",
             ),
             ("setup", f"{self.n_products} products with A, {self.seconds:.3g} s"),
         ]

@@ -108,7 +108,7 @@ def fused(A, polynomial, values, vectors, x):
     matrix = stored.indptr.view("u4"), stored.indices.view("u4"), stored.data
     factors = [vectors(f) for f in (0.3, 0.25, -1.0, 1.0)]
     return (
-        lambda: cpu._vector(*matrix, *factors, x, b1, b2, y),
+        lambda: cpu._vector(*matrix, *factors, b1, x, b1, b2, y),
         lambda: cpu.apply(stored, polynomial.coefficients, polynomial.affine, x, work),
     )
 

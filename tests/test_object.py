@@ -184,10 +184,12 @@ def test_attributes(A):
     M = ap.make(A, degree=6, base="none")
     assert (M.degree, M.polynomial.degree, M.report.degree) == (6, 6, 6)
     assert (M.solver, M.precision, M.device, M.n_threads) == ("cg", "mixed", "cpu", 1)
-    storage = {"dense": "dense", "operator": "operator"}
+    explicit = ["csr", "float32", "complex", "scaled"]
+    storage = dict.fromkeys(explicit, "dia") | {"dense": "dense", "operator": "operator"}
     name = next(name for name, value in MATRICES.items() if value is A)
-    assert M.storage == M.report.storage == storage.get(name, "csr")
-    assert M.kernel == M.report.kernel == ("fused" if M.storage == "csr" else "reference")
+    assert M.storage == M.report.storage == storage[name]
+    fused = M.storage in ("csr", "dia")
+    assert M.kernel == M.report.kernel == ("fused" if fused else "reference")
     assert M.shape == A.shape
     assert M.dtype == A.dtype
     assert isinstance(M.polynomial, ap.Polynomial)

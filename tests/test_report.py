@@ -79,7 +79,8 @@ def test_table_answers_what_a_user_asks():
     assert rows["engine"] == report.engine
     assert "p positive: proved" in rows["certificate"]
     assert "fused" in rows["kernel"]
-    assert "csr" in rows["kernel"]
+    assert "storage dia" in rows["kernel"]
+    assert "threads 1, products per sweep 1" in rows["kernel"]
     assert "mixed" in rows["kernel"]
     assert rows["setup"].startswith(f"{report.n_products} products with A, ")
     assert "predicted by degree" not in rows

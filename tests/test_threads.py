@@ -11,7 +11,7 @@ UNAVAILABLE = 77  # what a program exits with where there is no such threading l
 
 # Starts the pool of Numba's threading layer, as another package in the process would.
 POOL = """
-import os, sys, threading
+import functools, os, sys, threading
 import numba
 import numpy as np
 import scipy.sparse as sp
@@ -33,6 +33,9 @@ assert numba.threading_layer() == layer
 
 import autospec_precond as ap
 
+n_threads, storage = int(os.environ["THREADS"]), os.environ["STORAGE"]
+make = functools.partial(ap.make, storage=storage, n_threads=n_threads)
+
 def poisson2d(side):
     T = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(side, side))
     eye = sp.eye_array(side)
@@ -49,7 +52,7 @@ A = poisson2d(60)
 rng = np.random.default_rng(0)
 inputs = [rng.standard_normal(shape) for shape in ((3600,), (3600, 3), (3600,), (3600, 1))]
 for precision in ("single", "double"):
-    M = ap.make(A, degree=16, precision=precision)
+    M = make(A, degree=16, precision=precision)
     serial = [M @ x for x in inputs]
     inside, ready = [0, 0], threading.Barrier(2)
 
@@ -73,7 +76,7 @@ fill(np.empty(1000))
 # Threads that meet in the first application of all: one compiles, or loads, for both.
 FIRST_CALLS = """
 M = ap.make(poisson2d(10), base="none", degree=4, kernel="reference")
-M = ap.make(poisson2d(10), base="none", polynomial=M.state())  # no kernel has run so far
+M = make(poisson2d(10), base="none", polynomial=M.state())  # no kernel has run so far
 results, ready = [None, None], threading.Barrier(2)
 
 def work(index):
@@ -89,7 +92,7 @@ check(np.array_equal(*results), "the first calls of two threads differ")
 """
 
 FORK = """
-M = ap.make(poisson2d(60), degree=16)
+M = make(poisson2d(60), degree=16)
 X = np.random.default_rng(0).standard_normal((3600, 3))
 x = X[:, 0].copy()
 serial = M @ x, M @ X
@@ -132,7 +135,7 @@ for thread in threads:
 MULTIPROCESSING = """
 import multiprocessing
 
-M = ap.make(poisson2d(20), degree=8)
+M = make(poisson2d(20), degree=8)
 inputs = list(np.random.default_rng(0).standard_normal((8, 400)))
 serial = [M @ x for x in inputs]
 
@@ -169,8 +172,12 @@ def run(program, **environment):
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_threads_and_forks_get_the_serial_bits(layer, program, tmp_path):
+@pytest.mark.parametrize(("storage", "n_threads"), [("csr", 1), ("csr", 2), ("dia", 2)])
+def test_threads_and_forks_get_the_serial_bits(
+    layer, program, storage, n_threads, tmp_path
+):
     given = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    given |= {"STORAGE": storage, "THREADS": str(n_threads)}
     if program == "first_calls":
         given["NUMBA_CACHE_DIR"] = str(tmp_path)  # an empty one: the threads compile
     done = run(POOL + PROGRAMS[program], **given)
@@ -186,10 +193,11 @@ import scipy.sparse as sp
 import autospec_precond as ap
 
 ap.warmup()
-from autospec_precond.kernels import cpu
+from autospec_precond.kernels import cpu, cpu_dia
 
 compiled = {k: f for k, f in vars(cpu).items() if hasattr(f, "signatures")}
 assert len(compiled) == 5, compiled
+assert len(cpu_dia._tile.signatures) == 12, cpu_dia._tile.signatures
 
 def count():
     return {name: len(f.signatures) for name, f in compiled.items()}
@@ -218,7 +226,8 @@ def inputs():
 for dtype in (np.float32, np.float64, np.complex64, np.complex128):
     for index in (np.int32, np.int64):
         for precision in ("single", "mixed", "double"):
-            M = ap.make(poisson(dtype, index), degree=4, precision=precision)
+            A = poisson(dtype, index)
+            M = ap.make(A, degree=4, precision=precision, storage="csr")
             buffers = []
             text = pickle.dumps(M, protocol=5, buffer_callback=buffers.append)
             operator = {
@@ -233,6 +242,12 @@ for dtype in (np.float32, np.float64, np.complex64, np.complex128):
                 operator.apply_into(x, np.empty(x.shape, np.complex128))
                 new = {name: n for name, n in count().items() if n != before[name]}
                 assert not new, (dtype, index, precision, x.dtype, x.flags, new)
+            if np.dtype(dtype).kind != "c":
+                # Real tridiagonal matrices are stored by diagonals otherwise.
+                N = ap.make(A, polynomial=M.state())
+                assert N.storage == "dia"
+                N @ np.ones(60, dtype), N @ np.ones((60, 4))
+                assert len(cpu_dia._tile.signatures) == 12, cpu_dia._tile.signatures
 """
 
 

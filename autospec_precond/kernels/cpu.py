@@ -4,15 +4,20 @@ Memory traffic per degree and row: the entries once, b1 gathered, x and b2 read,
 written. NumPy after SciPy's product makes five more passes over vectors of length n.
 
 The loops are serial and release the GIL: safe under every threading layer, in
-several Python threads at once and after a fork.
+several Python threads at once and after a fork. Threads of ours take ranges of rows.
 """
+
+import functools
+import itertools
 
 import numba
 import numpy as np
 
+from autospec_precond import threads
+
 from . import reference
 
-__all__ = ["apply", "warmup"]
+__all__ = ["apply", "default_threads", "jit", "warmup"]
 
 # Rows shorter than this are summed in order: a vectorised sum with its prologue and
 # epilogue costs up to 10 % on 7 entries and gains 30 % on 18. Rows of 5, the most common
@@ -30,8 +35,21 @@ _TYPES = (
 )
 
 
-def _jit(function, flags):
-    """Compile lazily, and keep the machine code on disk where there is a place."""
+def jit(function, flags):
+    """Compile lazily, and keep the machine code on disk where there is a place.
+
+    Parameters
+    ----------
+    function : function
+        Serial loops.
+    flags : set of str
+        What the compiler may do to floating-point arithmetic.
+
+    Returns
+    -------
+    Dispatcher
+        Compiles at its first call with arguments of other types.
+    """
     # Not fastmath=True: that also promises the compiler that no NaN will occur,
     # and a NaN that comes in must come out again.
     options = {"nogil": True, "fastmath": flags, "error_model": "numpy"}
@@ -65,15 +83,16 @@ def _five(j, indices, data, b1):
     )
 
 
-_five_row = _jit(_five, {"contract", "reassoc"})
-_short_row = _jit(_short, {"contract"})
-_long_row = _jit(_long, {"contract", "reassoc"})
+_five_row = jit(_five, {"contract", "reassoc"})
+_short_row = jit(_short, {"contract"})
+_long_row = jit(_long, {"contract", "reassoc"})
 
 
-def _vector_step(indptr, indices, data, c, a, b, g, x, b1, b2, y):
+def _vector_step(indptr, indices, data, c, a, b, g, b1, x, own, b2, y):
     """Set y <- c x + a S b1 + b b1 - g b2; y may be b2.
 
-    Row i reads and writes only entry i of y, so rows may run in any order.
+    All but `indices`, `data` and `b1` hold some rows only, `own` is b1 on these. Row i
+    reads and writes only entry i of y, so rows may run in any order.
     """
     zero = y.dtype.type(0)
     for i in range(indptr.size - 1):
@@ -84,14 +103,14 @@ def _vector_step(indptr, indices, data, c, a, b, g, x, b1, b2, y):
             acc = _short_row(start, end, indices, data, b1, zero)
         else:
             acc = _long_row(start, end, indices, data, b1, zero)
-        y[i] = c * x[i] + a * acc + b * b1[i] - g * b2[i]
+        y[i] = c * x[i] + a * acc + b * own[i] - g * b2[i]
 
 
-def _block_step(indptr, indices, data, c, a, b, g, x, b1, b2, y):
+def _block_step(indptr, indices, data, c, a, b, g, b1, x, own, b2, y):
     """Do the same for blocks in C order: each entry of S serves all columns."""
     for i in range(indptr.size - 1):
         for q in range(y.shape[1]):
-            y[i, q] = c * x[i, q] + b * b1[i, q] - g * b2[i, q]
+            y[i, q] = c * x[i, q] + b * own[i, q] - g * b2[i, q]
         for j in range(indptr[i], indptr[i + 1]):
             factor = a * data[j]
             row = indices[j]
@@ -99,11 +118,22 @@ def _block_step(indptr, indices, data, c, a, b, g, x, b1, b2, y):
                 y[i, q] += factor * b1[row, q]
 
 
-_vector = _jit(_vector_step, {"contract", "reassoc"})
-_block = _jit(_block_step, {"contract", "reassoc"})
+_vector = jit(_vector_step, {"contract", "reassoc"})
+_block = jit(_block_step, {"contract", "reassoc"})
 
 
-def apply(stored, coefficients, affine, x, work):
+def default_threads():
+    """Return Numba's number of threads, which the user may have set.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return numba.get_num_threads()
+
+
+def apply(stored, coefficients, affine, x, work, n_threads=1):
     """Compute p(S) x; see `autospec_precond.kernels.reference.apply`."""
     y, spare = work
     if len(coefficients) == 1:
@@ -111,16 +141,38 @@ def apply(stored, coefficients, affine, x, work):
         return y
     # Signed indices would get a wrap-around test per entry: 2 to 3 times slower.
     unsigned = np.dtype(f"u{stored.indices.itemsize}")
-    matrix = stored.indptr.view(unsigned), stored.indices.view(unsigned), stored.data
+    indptr, indices = stored.indptr.view(unsigned), stored.indices.view(unsigned)
+    cuts = _cuts(stored.indptr, n_threads)
     step = _vector if x.ndim == 1 else _block
     real = x.real.dtype.type
     b1 = b2 = x
     for factors in reference.steps(coefficients, affine):
         c, a, b, g = map(real, factors)
-        step(*matrix, c, a, b, g, x, b1, b2 if g else x, y)
+        matrix = indices, stored.data, c, a, b, g, b1
+        vectors = x, b1, b2 if g else x, y
+        if len(cuts) == 1:
+            step(indptr, *matrix, *vectors)
+        else:
+            threads.run(
+                (
+                    functools.partial(
+                        step, indptr[lo : hi + 1], *matrix, *(v[lo:hi] for v in vectors)
+                    )
+                    for lo, hi in cuts
+                ),
+                n_threads,
+            )
         b2, b1 = b1, y
         y, spare = spare, y
     return b1
+
+
+def _cuts(indptr, n_threads):
+    """Return ranges of rows with as many entries, but for one row, in each."""
+    n = indptr.size - 1
+    shares = [indptr[-1] * k // n_threads for k in range(1, n_threads)]
+    edges = [0, *np.searchsorted(indptr[:-1], shares).tolist(), n]
+    return list(itertools.pairwise(edges))
 
 
 def warmup():
@@ -130,4 +182,4 @@ def warmup():
             matrix = np.zeros(2, index), np.zeros(1, index), np.zeros(1, values)
             factors = [np.empty(0, vectors).real.dtype.type(1)] * 4
             for step, shape in ((_vector, (1,)), (_block, (1, 1))):
-                step(*matrix, *factors, *(np.ones(shape, vectors) for _ in range(4)))
+                step(*matrix, *factors, *(np.ones(shape, vectors) for _ in range(5)))

@@ -5,9 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["PRECISIONS", "Stored", "power_of_two", "store", "vector_dtype"]
+from . import diagonals
+
+__all__ = ["PRECISIONS", "STORAGES", "Stored", "power_of_two", "store", "vector_dtype"]
 
 PRECISIONS = ("single", "mixed", "double")
+STORAGES = ("csr", "dia")
+
+# Rows from which on the time that a kernel for many diagonals takes to compile pays.
+_LARGE = 100_000
 
 
 @dataclass(frozen=True)
@@ -17,11 +23,16 @@ class Stored:
     Attributes
     ----------
     kind : str
-        'csr', 'dense' or 'operator'.
+        'csr', 'dia', 'dense' or 'operator'.
     data : ndarray or None
-        Values: (nnz,) for 'csr', (n, n) for 'dense'.
+        Values: (nnz,) for 'csr', (n, n) for 'dense'; for 'dia' as
+        `diagonals.to_diagonals` returns them.
     indices, indptr : ndarray or None
         Of 'csr', in the width SciPy gave them.
+    offsets : ndarray or None
+        Of 'dia': column less row of the diagonals stored, in rising order.
+    half : bool
+        Of 'dia': whether diagonals above the main one stand for those below it, too.
     function : callable or None
         The product of 'operator'.
     unit : float
@@ -32,8 +43,16 @@ class Stored:
     data: np.ndarray | None = None
     indices: np.ndarray | None = None
     indptr: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    half: bool = False
     function: object = None
     unit: float = 1.0
+
+    @property
+    def n_bytes(self):
+        """Number of bytes of values and indices; 0 for an operator."""
+        arrays = (self.data, self.indices, self.indptr, self.offsets)
+        return sum(array.nbytes for array in arrays if array is not None)
 
     def product(self, x):
         """Return the stored operator times x, for the reference kernel.
@@ -52,6 +71,8 @@ class Stored:
             return self.function(x / np.float64(self.unit))
         if self.kind == "dense":
             return self.data @ x
+        if self.kind == "dia":
+            return diagonals.product(self.data, self.offsets, self.half, x)
         n = self.indptr.size - 1
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(n, n)) @ x
 
@@ -64,7 +85,7 @@ class Stored:
             Itself, but for read-only arrays: shared memory hands such on, and Numba
             would compile the kernel again for them.
         """
-        names = ("data", "indices", "indptr")
+        names = ("data", "indices", "indptr", "offsets")
         arrays = {name: getattr(self, name) for name in names}
         copies = {k: a.copy() for k, a in arrays.items() if not _may_be_written(a)}
         return replace(self, **copies) if copies else self
@@ -109,7 +130,7 @@ def power_of_two(*factors):
     return 2.0 ** min(max(exponent, -1000), 1000)
 
 
-def store(based, dtype, precision):
+def store(based, dtype, precision, storage=None):
     """Store the based operator for the kernels.
 
     Parameters
@@ -120,15 +141,28 @@ def store(based, dtype, precision):
         Type of A.
     precision : str
         'single', 'mixed' or 'double'; float32 values but for 'double'.
+    storage : str, optional
+        'csr' or 'dia'; by default the one of fewer bytes.
 
     Returns
     -------
     Stored
         Own copies of values and indices.
+
+    Raises
+    ------
+    ValueError
+        If the operator cannot be stored in the way asked for.
     """
-    if based.matrix is None:
-        return Stored("operator", function=based.composed)
     matrix = based.matrix
+    if storage is not None and not sp.issparse(matrix):
+        kind = "operator" if matrix is None else "dense"
+        raise ValueError(
+            f"make: storage={storage!r} needs an explicit sparse A and no operator as "
+            f"base; got storage {kind!r}. Leave storage out."
+        )
+    if matrix is None:
+        return Stored("operator", function=based.composed)
     values = np.dtype("f8" if precision == "double" else "f4")
     if np.dtype(dtype).kind == "c":
         values = np.result_type(values, np.complex64)
@@ -138,9 +172,33 @@ def store(based, dtype, precision):
     largest = float(np.abs(data).max(initial=0.0))
     unit = power_of_two(largest)
     data = (data / unit).astype(values)
-    if sp.issparse(matrix):
+    if not sp.issparse(matrix):
+        return Stored("dense", data, unit=unit)
+    offsets = None if storage == "csr" else _offsets(matrix, values, storage)
+    if offsets is None:
         return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)
-    return Stored("dense", data, unit=unit)
+    data, offsets, half = diagonals.to_diagonals(matrix, data, offsets)
+    return Stored("dia", data, offsets=offsets, half=half, unit=unit)
+
+
+def _offsets(matrix, values, storage):
+    """Return the offsets of the diagonals, or None where rows are the better storage."""
+    n = matrix.shape[0]
+    usual, most = diagonals.N_DIAGONALS
+    limit = most if storage == "dia" or n >= _LARGE else usual
+    rows_bytes = matrix.nnz * (values.itemsize + matrix.indices.itemsize)
+    offsets = diagonals.find_offsets(matrix, limit)
+    if storage == "dia":
+        if offsets.size > limit:
+            raise ValueError(
+                f"make: storage='dia' holds up to {limit} diagonals; got a matrix with "
+                f"more. Use storage='csr'."
+            )
+        return offsets
+    bytes_needed = diagonals.dia_bytes(n, offsets.size, values.itemsize, values.kind == "c")
+    if not 0 < offsets.size <= limit or bytes_needed >= rows_bytes:
+        return None
+    return offsets
 
 
 def _may_be_written(array):

@@ -47,7 +47,7 @@ def steps(coefficients, affine):
     return result
 
 
-def apply(stored, coefficients, affine, x, work):
+def apply(stored, coefficients, affine, x, work, n_threads=1):
     """Compute p(S) x.
 
     Parameters
@@ -58,10 +58,12 @@ def apply(stored, coefficients, affine, x, work):
         Chebyshev coefficients, lowest degree first.
     affine : tuple of float
         (alpha, beta), the map of the domain to [-1, 1].
-    x : ndarray, shape (n,) or (n, k), C order
+    x : ndarray, shape (n,) or (n, k), C order, or F order for 'dia'
         Vector or block, in the precision of the vectors; not changed.
-    work : tuple of two ndarray, shape of `x`
+    work : tuple of two ndarray, shape and order of `x`
         Scratch; whatever it holds has no influence.
+    n_threads : int, optional
+        Threads that share the rows in the fused kernels; of no effect here.
 
     Returns
     -------

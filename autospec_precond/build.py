@@ -99,7 +99,8 @@ def make(
     cannot see a few negative eigenvalues among many. That of p is; M inherits it from
     a Hermitian A and, where you give one, a positive definite base.
 
-    M holds its own copy of an explicit A and is stale when A changes.
+    M holds its own copy of an explicit A and is stale when A changes. It also keeps a
+    reference to `A` itself, for `M.solve` and `M.A`: no copy.
 
     References
     ----------
@@ -203,6 +204,7 @@ def make(
             precision=precision,
             kernel=kernel,
             report=report,
+            A=A,
         )
     )
 

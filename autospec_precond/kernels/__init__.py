@@ -54,6 +54,7 @@ def warmup() -> None:
     >>> import autospec_precond
     >>> autospec_precond.warmup()
     """
-    from . import cpu
+    from . import cpu, cpu_cg
 
     cpu.warmup()
+    cpu_cg.warmup()

@@ -399,7 +399,8 @@ class PolynomialPreconditioner(LinearOperator):
                 _scaled(part, scale, factors[j], view[:, j])
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
-                inside = power_of_two(float(np.abs(image).max(initial=0.0)))
+                largest = float(np.abs(image).max(initial=0.0))
+                inside = power_of_two(largest) if np.isfinite(largest) else 1.0
                 np.divide(image, inside, out=start, casting="same_kind")
             else:
                 inside = 1.0

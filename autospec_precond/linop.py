@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.linalg import LinearOperator
 
-from . import kernels, solvers
+from . import blas, kernels, solvers
 from .certificate import Certificate
 from .kernels import layout
 from .kernels.layout import Stored, power_of_two
@@ -379,6 +379,8 @@ class PolynomialPreconditioner(LinearOperator):
 
     def _apply(self, x, out):
         """Scale into the scratch, run the kernel, scale out of it."""
+        if self.n_threads > 1:
+            blas.hold()
         n = self.shape[0]
         split = x.dtype.kind == "c" and self.dtype.kind != "c"
         sources = (x.real, x.imag) if split else (x,)
@@ -408,6 +410,8 @@ class PolynomialPreconditioner(LinearOperator):
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
                 _scaled(view[:, j], scale, back, part)
+        if self.n_threads > 1:  # again: it may have taken longer than BLAS is held
+            blas.hold()
 
     def _range_factors(self, part):
         """Return powers of two, one per column, that bring it into float32's range."""

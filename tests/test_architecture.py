@@ -31,6 +31,7 @@ LAYERS = [
     "spectra",
     "files",
     "plot",
+    "blas",
     "threads",
     "kernels.layout",
     "kernels.reference",

@@ -365,7 +365,7 @@ def test_an_indefinite_matrix_is_a_breakdown():
     A = A.tocsr()
     M = ap.make(A, base="none", polynomial=chebyshev(2, 3.3))
     good, bad = np.ones(N), np.zeros(N)
-    bad[:2] = 1.0, -1.0
+    good[:2], bad[:2] = 0.0, (1.0, -1.0)
     x, info = M.solve(bad)
     assert info == -1
     assert np.isfinite(x).all()

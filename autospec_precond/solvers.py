@@ -162,9 +162,7 @@ class _Run:
             if seen is not None and self.column.size:
                 seen()
             self._verify(iteration)
-        if self.column.size:
-            self._end(self._true_residual() <= self.goal, 0)
-            self._end(np.full(self.column.size, True), maxiter)
+        self._end(np.full(self.column.size, True), maxiter)
         return int(self.info.min() if self.info.min() < 0 else self.info.max())
 
     def _step(self):

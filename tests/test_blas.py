@@ -1,5 +1,6 @@
 """BLAS is held to one thread while a parallel M is applied, and no longer."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -310,6 +311,42 @@ def test_other_libraries_are_not_mistaken_for_it():
     other = os.path.join(os.path.dirname(np.__file__), "random", f"mtrand{suffix}")
     assert os.path.exists(other)
     assert blas._library(other) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "known", "held"), [(0, True, False), (1, True, True), (2, False, False)]
+)
+@pytest.mark.parametrize("name", ["openblas_%s", "scipy_openblas_%s64_", "openblas_%s_64"])
+@pytest.mark.parametrize(
+    ("config", "default"), [(b"OpenBLAS 0.3 MAX_THREADS=4", 4), (b"OpenBLAS 0.3", 6)]
+)
+def test_kinds_of_openblas(parallel, known, held, name, config, default, monkeypatch):
+    numbers, text = [6], ctypes.create_string_buffer(config)
+    symbols = {
+        "get_num_threads": ctypes.CFUNCTYPE(ctypes.c_int)(lambda: numbers[-1]),
+        "set_num_threads": ctypes.CFUNCTYPE(None, ctypes.c_int)(numbers.append),
+        "get_parallel": ctypes.CFUNCTYPE(ctypes.c_int)(lambda: parallel),
+        "get_num_procs": ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 6),
+        "get_config": ctypes.CFUNCTYPE(ctypes.c_void_p)(lambda: ctypes.addressof(text)),
+    }
+
+    class Module:
+        def __init__(self, path):
+            self.symbols = {name % key: symbol for key, symbol in symbols.items()}
+
+        def __getitem__(self, key):
+            if key not in self.symbols:
+                raise AttributeError(key)
+            return self.symbols[key]
+
+    monkeypatch.setattr(blas.ctypes, "CDLL", Module)
+    address, library = blas._library.__wrapped__("module.so")
+    assert (address is not None) is known
+    assert (library is not None) is held
+    if held:
+        assert (library.get(), library.default) == (6, default)
+        library.set(1)
+        assert numbers == [6, 1]
 
 
 # What a process of its own is needed for.

@@ -289,6 +289,15 @@ def test_atol_counts_where_it_is_larger(rng):
     assert not x.any()
 
 
+@pytest.mark.parametrize("size", [1e-290, 1.0, 1e290])
+def test_atol_is_in_the_units_of_b(size, rng):
+    A, b = poisson2d(12), rng.standard_normal(N) * size
+    M = ap.make(A, degree=2)
+    x, info = M.solve(b, rtol=0.0, atol=1e-3 * size)
+    assert info == 0
+    assert 1e-6 < np.linalg.norm((b - A @ x) / size) <= 1e-3 * (1 + 1e-9)
+
+
 def test_of_several_columns_all_keep_it(rng):
     A = poisson2d(12)
     B = rng.standard_normal((N, 4)) * [1e-9, 1.0, 1e9, 1e4]

@@ -10,11 +10,26 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
-__all__ = ["Based", "Inner", "build"]
+__all__ = ["Based", "Inner", "build", "by_columns"]
 
 
-def _by_columns(apply, owner, x):
-    """Apply to a block at once where that is promised, else column by column."""
+def by_columns(apply, owner, x):
+    """Apply to a block at once where that is promised, else column by column.
+
+    Parameters
+    ----------
+    apply : callable
+        Takes x, or a column of it.
+    owner : object
+        Whose method `apply` is.
+    x : ndarray, shape (n,) or (n, k)
+        Vector or block.
+
+    Returns
+    -------
+    ndarray, shape of `x`
+        What `apply` returns.
+    """
     if x.ndim == 1 or sp.issparse(owner) or isinstance(owner, (np.ndarray, LinearOperator)):
         return apply(x)
     return np.stack([np.array(apply(column)) for column in x.T], axis=-1)
@@ -40,7 +55,7 @@ class Inner:
         x = np.asarray(x, dtype=self.dtype)
         by_product = hasattr(type(self.base), "__matmul__")
         apply = self.base.__matmul__ if by_product else self.base.solve
-        return np.asarray(_by_columns(apply, self.base, x)).reshape(x.shape)
+        return np.asarray(by_columns(apply, self.base, x)).reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -91,9 +106,9 @@ class Based:
         if self.matrix is not None:
             return self.matrix @ x
         if self.scale is None:
-            return _by_columns(self.operator.__matmul__, self.operator, x)
+            return by_columns(self.operator.__matmul__, self.operator, x)
         scale = self.scale if x.ndim == 1 else self.scale[:, None]
-        return scale * _by_columns(self.operator.__matmul__, self.operator, scale * x)
+        return scale * by_columns(self.operator.__matmul__, self.operator, scale * x)
 
     def composed(self, x):
         """Return S x, with the factor B where there is one.

@@ -106,7 +106,8 @@ def make(
     cannot see a few negative eigenvalues among many. That of p is; M inherits it from
     a Hermitian A and, where you give one, a positive definite base.
 
-    M holds its own copy of an explicit A and is stale when A changes.
+    M holds its own copy of an explicit A and is stale when A changes. It also keeps a
+    reference to `A` itself, for `M.solve` and `M.A`: no copy.
 
     References
     ----------
@@ -225,6 +226,7 @@ def make(
             kernel=kernel,
             report=report,
             n_threads=n_threads,
+            A=A,
         )
     )
 

@@ -8,12 +8,16 @@ import operator
 import numpy as np
 
 __all__ = [
+    "as_right_hand_side",
     "as_rng",
+    "as_start",
     "check_base",
     "check_choice",
+    "check_count",
     "check_degree",
     "check_steps",
     "check_threads",
+    "check_tolerance",
 ]
 
 
@@ -175,6 +179,139 @@ def check_threads(n_threads, caller):
     if not 1 <= n_threads <= 256:
         raise ValueError(f"{caller}: n_threads must be between 1 and 256; got {n_threads}.")
     return n_threads
+
+
+def check_tolerance(value, name, caller):
+    """Return a tolerance as a float.
+
+    Parameters
+    ----------
+    value : float
+        What the caller passed.
+    name : str
+        The keyword.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    float
+        Finite, not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not.
+    """
+    try:
+        tolerance = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{caller}: {name} must be a number; got {value!r}.") from error
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(
+            f"{caller}: {name} must be finite and not negative; got {tolerance}."
+        )
+    return tolerance
+
+
+def check_count(value, name, caller):
+    """Return a count, at least 1.
+
+    Parameters
+    ----------
+    value : int
+        What the caller passed.
+    name : str
+        The keyword.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    int
+        The count.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an int, or below 1.
+    """
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{caller}: {name} must be an int; got {value!r}.")
+    count = operator.index(value)
+    if count < 1:
+        raise ValueError(f"{caller}: {name} must be at least 1; got {count}.")
+    return count
+
+
+def as_right_hand_side(b, n, caller):
+    """Return a right-hand side, or a block of them, as an array.
+
+    Parameters
+    ----------
+    b : array_like
+        What the caller passed.
+    n : int
+        Rows of A.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    ndarray, shape (n,) or (n, k)
+        Finite numbers; the caller's own where it was an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not such an array.
+    """
+    return _as_numbers(b, "b", [f"({n},)", f"({n}, k)"], lambda s: s[:1] == (n,), caller)
+
+
+def as_start(x0, b, caller):
+    """Return a start of an iteration as an array.
+
+    Parameters
+    ----------
+    x0 : array_like
+        What the caller passed.
+    b : ndarray
+        The right-hand side.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    ndarray, shape of `b`
+        Finite numbers; the caller's own where it was an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not such an array.
+    """
+    return _as_numbers(x0, "x0", [str(b.shape)], lambda shape: shape == b.shape, caller)
+
+
+def _as_numbers(value, name, shapes, fits, caller):
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"{caller}: {name} must be an array of numbers; got {type(value).__name__} of "
+            f"dtype {array.dtype}."
+        )
+    if not 1 <= array.ndim <= 2 or not fits(array.shape):
+        raise ValueError(
+            f"{caller}: {name} must have shape {' or '.join(shapes)}; got {array.shape}."
+        )
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise ValueError(
+            f"{caller}: {name} must be finite; got {np.count_nonzero(~finite)} non-finite "
+            "entries."
+        )
+    return array
 
 
 def as_rng(rng, caller):

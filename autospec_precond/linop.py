@@ -3,18 +3,22 @@
 import collections
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse.linalg import LinearOperator
 
-from . import kernels
+from . import blas, kernels, solvers
 from .certificate import Certificate
 from .kernels import layout
 from .kernels.layout import Stored, power_of_two
+from .operands import reopen
 from .polynomial import Polynomial
 from .probe import Probe
+from .products import MatrixProduct
 from .report import Report
 
 __all__ = ["STATE_FORMAT", "Parts", "PolynomialPreconditioner", "core"]
@@ -55,6 +59,8 @@ class Parts:
         What was found and decided.
     n_threads : int
         Threads of one application.
+    A : object
+        What the caller passed to `make`, for `solve`.
     """
 
     shape: tuple
@@ -66,6 +72,7 @@ class Parts:
     precision: str
     kernel: str
     report: Report
+    A: object
     n_threads: int = 1
 
 
@@ -93,6 +100,8 @@ class PolynomialPreconditioner(LinearOperator):
         What was chosen.
     n_threads : int
         Threads of one application.
+    A : MatrixProduct
+        The product with A, in A's precision.
 
     See Also
     --------
@@ -135,6 +144,7 @@ class PolynomialPreconditioner(LinearOperator):
         self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
         self._pool = collections.deque(maxlen=4)
+        self._product = None
 
     @property
     def report(self) -> Report:
@@ -180,6 +190,108 @@ class PolynomialPreconditioner(LinearOperator):
     def n_threads(self) -> int:
         """Number of threads of one application."""
         return self._parts.n_threads
+
+    @property
+    def A(self) -> MatrixProduct:  # noqa: N802
+        """The product with A in A's precision, a LinearOperator for SciPy's solvers."""
+        if self._product is None:
+            self._product = MatrixProduct(reopen(self._parts.A, self.dtype, "A"))
+        return self._product
+
+    def solve(
+        self,
+        b: npt.ArrayLike,
+        x0: npt.ArrayLike | None = None,
+        *,
+        rtol: float = 1e-5,
+        atol: float = 0.0,
+        maxiter: int | None = None,
+        callback: Callable[[np.ndarray], object] | None = None,
+    ) -> tuple[np.ndarray, int]:
+        """Solve A x = b by conjugate gradients with M, in kernels of our own.
+
+        Parameters
+        ----------
+        b : array_like, shape (n,) or (n, k)
+            Right-hand side, or a block of them. Not changed.
+        x0 : array_like, shape of `b`, optional
+            Where to start; zero by default. Not changed.
+        rtol, atol : float, optional
+            Column by column, ``||b - A x|| <= max(rtol * ||b||, atol)`` is aimed at.
+        maxiter : int, optional
+            Iterations allowed, 10 n by default; each is ``degree + 1`` products with A.
+        callback : callable, optional
+            Called as ``callback(xk)`` after each iteration, with the solution so far,
+            in the shape of `b`; it is overwritten by the next iteration.
+
+        Returns
+        -------
+        x : ndarray, shape of `b`
+            The solution, of type ``np.result_type(A.dtype, b.dtype)``. A column of b that
+            is zero has the solution zero.
+        info : int
+            0: ``||b - A x|| <= max(rtol * ||b||, atol)`` holds for every column, and was
+            computed from x at the end. Positive: it does not hold; the number of iterations
+            made. Negative: breakdown, because -1: p* A p was not positive and finite, so A
+            is not positive definite; -2: r* M r was not, so a base of your own is not. Of
+            several columns the worst: a negative number before a positive one, and the
+            most iterations.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has no such value; before any work.
+
+        See Also
+        --------
+        scipy.sparse.linalg.cg : Takes M, too, for one right-hand side.
+
+        Notes
+        -----
+        The iterates are those of SciPy's `cg`, which stops on the residual of its
+        recurrence. Here that residual only says when to look: ``b - A x`` is computed
+        then, and if it is too large the iteration starts again from it, as long as it
+        halves each time. Where rounding does not allow what was asked for, `info` is
+        positive.
+
+        Products with A are made in A's precision, applications of M in M's. The columns
+        of a block run in step, one application of M for all, each with its own scalars;
+        one that has ended leaves the block. Allocates x and three vectors of its shape,
+        and nothing of the length of a vector per iteration.
+
+        M keeps a reference to the A that `make` was given, and solves with A as it is
+        now; if you change its entries afterwards, M fits less well. A matrix that
+        is not CSR is converted at the first call, and the conversion kept. A copy or
+        pickle of M takes A along; `state` does not.
+
+        References
+        ----------
+        .. [1] Y. Saad, "Iterative Methods for Sparse Linear Systems", 2nd ed., SIAM,
+           2003, section 9.2.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import autospec_precond as ap
+        >>> A = sp.diags_array([-1.0, 2.001, -1.0], offsets=[-1, 0, 1], shape=(400, 400))
+        >>> b = np.ones(400)
+        >>> x, info = ap.make(A).solve(b, rtol=1e-8)
+        >>> info
+        0
+        >>> bool(np.linalg.norm(b - A @ x) <= 1e-8 * np.linalg.norm(b))
+        True
+        """
+        return solvers.solve(
+            self.A,
+            self.apply_into,
+            b,
+            x0,
+            rtol=rtol,
+            atol=atol,
+            maxiter=maxiter,
+            callback=callback,
+        )
 
     def apply_into(self, x: np.ndarray, out: np.ndarray) -> None:
         """Write M x into an array of the caller's.
@@ -275,6 +387,8 @@ class PolynomialPreconditioner(LinearOperator):
 
     def _apply(self, x, out):
         """Scale into the scratch, run the kernel, scale out of it."""
+        # Where BLAS is left alone its workers would spin on the cores of our threads.
+        n_threads = self.n_threads if self.n_threads == 1 or blas.hold() else 1
         n = self.shape[0]
         split = x.dtype.kind == "c" and self.dtype.kind != "c"
         sources = (x.real, x.imag) if split else (x,)
@@ -295,14 +409,17 @@ class PolynomialPreconditioner(LinearOperator):
                 _scaled(part, scale, factors[j], view[:, j])
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
-                inside = power_of_two(float(np.abs(image).max(initial=0.0)))
+                largest = float(np.abs(image).max(initial=0.0))
+                inside = power_of_two(largest) if np.isfinite(largest) else 1.0
                 np.divide(image, inside, out=start, casting="same_kind")
             else:
                 inside = 1.0
-            view = self._run(start, work).reshape(shape)
+            view = self._run(start, work, n_threads).reshape(shape)
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
                 _scaled(view[:, j], scale, back, part)
+        if n_threads > 1:  # again: it may have taken longer than BLAS is held
+            blas.hold()
 
     def _range_factors(self, part):
         """Return powers of two, one per column, that bring it into float32's range."""
@@ -366,7 +483,9 @@ def core(stored, polynomial, kernel, n_threads=1):
     coefficients = np.asarray(polynomial.coefficients) * stored.unit
     alpha, beta = polynomial.affine
     affine = (alpha * stored.unit, beta)
-    return lambda x, work: apply(stored, coefficients, affine, x, work, n_threads)
+    return lambda x, work, threads=n_threads: apply(
+        stored, coefficients, affine, x, work, threads
+    )
 
 
 def _planes(x):

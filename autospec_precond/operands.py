@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["Operand", "as_operand", "check_diagonal", "check_hermitian", "check_inner"]
+__all__ = [
+    "Operand",
+    "as_operand",
+    "check_diagonal",
+    "check_hermitian",
+    "check_inner",
+    "reopen",
+]
 
 # Relative to the largest entry; 8 of 41 positive definite matrices of public
 # collections are Hermitian only up to rounding.
@@ -98,6 +105,28 @@ def as_operand(A, caller):
     matrix = matrix.astype(dtype, copy=False)
     _check_finite(matrix, caller)
     return Operand(matrix, matrix, dtype, notes)
+
+
+def reopen(A, dtype, caller):
+    """Convert a matrix that `as_operand` has taken before.
+
+    Parameters
+    ----------
+    A : sparse array or matrix, ndarray, LinearOperator, or object with shape, dtype and @
+        What the caller passed then.
+    dtype : dtype
+        Of the operand that it made.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    Operand
+        As then, if A is the same; no product is spent.
+    """
+    if sp.issparse(A) or isinstance(A, np.ndarray):
+        return as_operand(A, caller)
+    return Operand(None, A, dtype, ())
 
 
 def _canonical(csr):

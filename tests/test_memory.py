@@ -56,6 +56,31 @@ def test_without_a_base_too_and_at_any_size(precision, size):
     assert peak_of(lambda: M.apply_into(x, out)) < N_LONG
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("columns", [(), (3,)])
+def test_a_solve_allocates_four_vectors_and_nothing_per_iteration(
+    dtype, precision, columns, rng
+):
+    M = long_operator(dtype, precision)
+    b = rng.standard_normal((N_LONG, *columns)).astype(dtype)
+    if columns:
+        b[:, 0] = 1.0  # ends before the others
+    M.solve(b, maxiter=1)  # scratch of M, machine code
+    nbytes, peaks = b.nbytes, []
+
+    def look(x):
+        assert tracemalloc.get_traced_memory()[1] <= 4 * nbytes + N_LONG + peaks_before
+        peaks.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.reset_peak()
+
+    peaks_before = nbytes  # the check that b is finite, and its size
+    peak = peak_of(lambda: M.solve(b, rtol=0.0, atol=1e-30, maxiter=8, callback=look))
+    assert len(peaks) > 2
+    assert max(peaks) <= 4 * nbytes + N_LONG
+    assert peak <= 4 * nbytes + N_LONG
+
+
 def test_scratch_is_bounded():
     M = ap.make(poisson2d(30), degree=4, precision="double")
     n = M.shape[0]

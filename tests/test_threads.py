@@ -193,10 +193,14 @@ import scipy.sparse as sp
 import autospec_precond as ap
 
 ap.warmup()
-from autospec_precond.kernels import cpu, cpu_dia
+from autospec_precond.kernels import cpu, cpu_cg, cpu_dia
 
 compiled = {k: f for k, f in vars(cpu).items() if hasattr(f, "signatures")}
 assert len(compiled) == 5, compiled
+for name, where in (("VECTOR", vars(cpu_cg.VECTOR)), ("BLOCK", vars(cpu_cg.BLOCK))):
+    compiled |= {f"{name}.{k}": f for k, f in where.items()}
+compiled["compact"] = cpu_cg.compact
+assert len(compiled) == 16, compiled
 assert len(cpu_dia._tile.signatures) == 12, cpu_dia._tile.signatures
 
 def count():
@@ -240,6 +244,8 @@ for dtype in (np.float32, np.float64, np.complex64, np.complex128):
             for x in inputs():
                 operator @ x
                 operator.apply_into(x, np.empty(x.shape, np.complex128))
+                operator.A @ x
+                operator.solve(x, maxiter=2)
                 new = {name: n for name, n in count().items() if n != before[name]}
                 assert not new, (dtype, index, precision, x.dtype, x.flags, new)
             if np.dtype(dtype).kind != "c":

@@ -135,7 +135,8 @@ def warmup() -> None:
     >>> import autospec_precond
     >>> autospec_precond.warmup()
     """
-    from . import cpu, cpu_dia
+    from . import cpu, cpu_cg, cpu_dia
 
     cpu.warmup()
+    cpu_cg.warmup()
     cpu_dia.warmup()

@@ -120,6 +120,7 @@ class _Based:
                 precision="mixed",
                 kernel=kernel,
                 report=None,
+                A=operand.operator,
             )
         )
         degree = polynomial.degree

@@ -241,8 +241,7 @@ def test_a_serial_m_never_does(calls, rng):
 
 
 def test_a_parallel_m_does_before_and_after(calls):
-    M = ap.make(poisson2d(12), degree=4)
-    M.n_threads = 2
+    M = ap.make(poisson2d(12), degree=4, n_threads=2)
     run = M._run
 
     def count(*args):
@@ -256,14 +255,23 @@ def test_a_parallel_m_does_before_and_after(calls):
     assert calls == [1, "run", 1] * 3
 
 
+@pytest.mark.parametrize(("free", "expected"), [(True, 2), (False, 1)])
+def test_where_blas_keeps_its_threads_m_has_one(free, expected, monkeypatch):
+    monkeypatch.setattr(blas, "hold", lambda: free)
+    M = ap.make(poisson2d(12), degree=4, n_threads=2)
+    run, seen = M._run, []
+    M._run = lambda x, work, threads: seen.append(threads) or run(x, work, threads)
+    M @ np.ones(144)
+    assert seen == [expected]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failing_application_leaves_nothing_held(error, library):
     def fail(*args):
         assert library.number == 1
         raise error
 
-    M = ap.make(poisson2d(12), degree=4)
-    M.n_threads = 2
+    M = ap.make(poisson2d(12), degree=4, n_threads=2)
     M._run = fail
     with pytest.raises(error):
         M @ np.ones(144)

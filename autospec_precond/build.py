@@ -169,8 +169,9 @@ def make(
             "entries. Give diagonal=, or use base='none'."
         )
     based = bases.build(operand, base, diagonal)
-    matrix = operand.matrix if based.matrix is None else based.matrix
-    spent = check_hermitian(operand, matrix, rng, "make") + (matrix is None)
+    # A diagonal of ones is known beforehand; another one would have to be looked for.
+    least = 1.0 if jacobi and not given_diagonal else 0.0
+    spent = check_hermitian(operand, based, rng, "make", least) + (operand.matrix is None)
     if based.inner is not None:
         check_inner(based.inner, operand, rng, "make")
     stored = layout.store(based, operand.dtype, precision, storage)

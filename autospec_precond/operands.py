@@ -203,7 +203,8 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
     """
     x, y = (_probe_vector(rng, operand) for _ in range(2))
     Ax, Ay = (np.array(based.product(v)) for v in (x, y))
-    gap = abs(np.vdot(y, Ax) - np.conj(np.vdot(x, Ay)))
+    # Summed by halves: the rounding of a running sum of random terms grows like n.
+    gap = abs(np.sum(y.conj() * Ax) - np.conj(np.sum(x.conj() * Ay)))
     tol = _HERMITIAN_TOL[operand.real_dtype]
     if operand.matrix is None:
         largest = max(np.abs(Ax).max(), np.abs(Ay).max())
@@ -216,12 +217,15 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
                 "general matrix use gmres or bicgstab without this preconditioner."
             )
         return 2
-    # A tenth: the weight of an entry in the gap, x_i y_j - y_i x_j, may be small.
-    if gap <= 0.1 * tol * least:
+    # A tenth: the weight of an entry in the gap, x_i y_j - y_i x_j, may be small. Less
+    # than the rounding of so many terms no test of this kind can tell.
+    n_terms = operand.n + (operand.matrix.nnz if sp.issparse(operand.matrix) else 0)
+    allowed = max(0.1 * tol, np.finfo(np.float64).eps * np.sqrt(n_terms))
+    if gap <= allowed * least:
         return 2
     matrix = operand.matrix if based.source is None else based.matrix
     largest = float(abs(matrix).max())
-    if gap <= 0.1 * tol * largest:
+    if gap <= allowed * largest:
         return 2
     difference = abs(matrix - matrix.conj().T)
     worst = float(difference.max())

@@ -42,6 +42,7 @@ LAYERS = [
     "kernels",
     "bases",
     "probing",
+    "calibration",
     "cost",
     "report",
     "linop",

@@ -7,7 +7,16 @@ import scipy.sparse as sp
 
 from . import diagonals
 
-__all__ = ["PRECISIONS", "STORAGES", "Stored", "power_of_two", "store", "vector_dtype"]
+__all__ = [
+    "PRECISIONS",
+    "STORAGES",
+    "Foreseen",
+    "Stored",
+    "foresee",
+    "power_of_two",
+    "store",
+    "vector_dtype",
+]
 
 PRECISIONS = ("single", "mixed", "double")
 STORAGES = ("csr", "dia")
@@ -91,6 +100,22 @@ class Stored:
         return replace(self, **copies) if copies else self
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """What `store` will choose.
+
+    Attributes
+    ----------
+    kind : str
+        As `Stored.kind`.
+    n_bytes : int
+        Bytes of values and indices.
+    """
+
+    kind: str
+    n_bytes: int
+
+
 def vector_dtype(dtype, precision):
     """Return the type of the vectors in the recurrence.
 
@@ -163,9 +188,7 @@ def store(based, dtype, precision, storage=None):
         )
     if matrix is None:
         return Stored("operator", function=based.composed)
-    values = np.dtype("f8" if precision == "double" else "f4")
-    if np.dtype(dtype).kind == "c":
-        values = np.result_type(values, np.complex64)
+    values = _value_dtype(dtype, precision)
     data = matrix.data if sp.issparse(matrix) else matrix
     # Entries of A may be far outside the range of float32; a power of two moves them
     # there without rounding.
@@ -179,6 +202,40 @@ def store(based, dtype, precision, storage=None):
         return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)
     data, offsets, half = diagonals.to_diagonals(matrix, data, offsets)
     return Stored("dia", data, offsets=offsets, half=half, unit=unit)
+
+
+def foresee(matrix, dtype, precision):
+    """Tell how `store` will store a matrix by default, without storing it.
+
+    Parameters
+    ----------
+    matrix : csr_array or ndarray
+        The matrix, scaled or not.
+    dtype : dtype
+        Type of A.
+    precision : str
+        As for `store`.
+
+    Returns
+    -------
+    Foreseen
+        Kind and size.
+    """
+    values = _value_dtype(dtype, precision)
+    if not sp.issparse(matrix):
+        return Foreseen("dense", matrix.size * values.itemsize)
+    offsets = _offsets(matrix, values, None)
+    if offsets is None:
+        each = values.itemsize + matrix.indices.itemsize
+        return Foreseen("csr", matrix.nnz * each)
+    n = matrix.shape[0]
+    size = diagonals.dia_bytes(n, offsets.size, values.itemsize, values.kind == "c")
+    return Foreseen("dia", size)
+
+
+def _value_dtype(dtype, precision):
+    values = np.dtype("f8" if precision == "double" else "f4")
+    return np.result_type(values, np.complex64) if np.dtype(dtype).kind == "c" else values
 
 
 def _offsets(matrix, values, storage):

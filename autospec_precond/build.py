@@ -183,17 +183,21 @@ def make(
     chooser = Chooser(based, vector_dtype, rng)
     # Forming and storing S takes longer than many a solve: first what needs neither.
     asked = (storage, kernel, n_threads) != (None, None, None) or based.source is None
+    foreseen = None
     if degree is None and not state and not asked:
 
-        def hopes():
-            foreseen = layout.foresee(based.source, operand.dtype, precision)
-            return _costs(operand, foreseen, precision, vector_dtype)
+        def hopes(closely):
+            nonlocal foreseen
+            if closely:
+                foreseen = layout.foresee(based.source, operand.dtype, precision)
+            known = foreseen or layout.Foreseen("csr", 0)
+            return _costs(operand, known, precision, vector_dtype)
 
         chooser.probe(steps, operand.real_dtype, hopes)
     if chooser.declined:
         chooser.keep(layout.Stored("none"), "reference")
     else:
-        stored = layout.store(based, operand.dtype, precision, storage)
+        stored = layout.store(based, operand.dtype, precision, storage, foreseen)
         kernel, _ = kernels.select(stored.kind, kernel)
         chooser.keep(stored, kernel)
     kernel = chooser.kernel

@@ -141,8 +141,8 @@ class Chooser:
         real_dtype : dtype
             Real type of A's precision: its rounding may make a Ritz value negative.
         hopes : callable, optional
-            Returns the Costs foreseen; where no polynomial can pay the probe ends
-            early. By default it never does.
+            Returns the Costs foreseen, in haste or, called with True, closely; where no
+            polynomial can pay the probe ends early. By default it never does.
         """
         if hopes is not None:
             hopes = functools.cache(hopes)
@@ -175,7 +175,7 @@ class Chooser:
                 "the start vector sees no more different eigenvalues"
             )
         if self.declined:
-            self._judge(hopes())
+            self._judge(hopes(self.found.n_steps == n_steps))
             self.notes.append(f"declined after {self.found.n_steps} steps of the probe")
             self._take_base()
 
@@ -183,11 +183,11 @@ class Chooser:
         """Tell whether no polynomial can pay; `theta` is None before the last step."""
         if theta is None:
             asked = n_steps in _ASKED and reduction < 0.3
-            return asked and cost.clearly_easy(hopes(), n_steps, reduction)
+            return asked and cost.clearly_easy(hopes(False), n_steps, reduction)
         if not theta[0] > 0:
             return False
         plain = cost.iterations_from(n_steps, reduction, theta[-1] / theta[0])
-        times = cost.predict(hopes(), plain, n_steps, probing.n_check_products)
+        times = cost.predict(hopes(True), plain, n_steps, probing.n_check_products)
         return min(times, key=lambda d: sum(times[d])) == 0
 
     def choose(self, degree, model, costs):
@@ -293,7 +293,11 @@ class Chooser:
         high = self.found.high
         self.polynomial = Polynomial((0.5 * high, high), (1.0,))
         self.engine = "none"
-        self.certificate = self._certify(self.polynomial, self.found.high_is_rigorous, None)
+        self.certificate = certificate.of_constant(
+            self.polynomial,
+            dtype=self.vector_dtype,
+            high_is_rigorous=self.found.high_is_rigorous,
+        )
 
     def _settle(self, degree, model):
         """Predict, certify and self-check; raise `high` until the check is passed."""

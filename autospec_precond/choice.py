@@ -175,15 +175,18 @@ class Chooser:
                 "the start vector sees no more different eigenvalues"
             )
         if self.declined:
-            self._judge(hopes(self.found.n_steps == n_steps))
+            self._judge(hopes(hopes.cache_info().currsize > 1))
             self.notes.append(f"declined after {self.found.n_steps} steps of the probe")
             self._take_base()
 
     def _declines(self, hopes, n_steps, reduction, theta):
         """Tell whether no polynomial can pay; `theta` is None before the last step."""
         if theta is None:
-            asked = n_steps in _ASKED and reduction < 0.3
-            return asked and cost.clearly_easy(hopes(False), n_steps, reduction)
+            if n_steps not in _ASKED or not np.isfinite(reduction):
+                return False
+            if cost.clearly_easy(hopes(False), n_steps, reduction):
+                return True
+            return n_steps == _ASKED[0] and cost.never_pays(hopes(True))
         if not theta[0] > 0:
             return False
         plain = cost.iterations_from(n_steps, reduction, theta[-1] / theta[0])

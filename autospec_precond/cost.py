@@ -19,6 +19,7 @@ __all__ = [
     "clearly_easy",
     "estimate_iterations",
     "iterations_from",
+    "never_pays",
     "predict",
 ]
 
@@ -246,6 +247,27 @@ def clearly_easy(costs, n_steps, reduction):
     if plain <= _FEW:
         return True
     return n_steps >= 4 and _DOUBT * plain * costs.outer() <= costs.setup(CANDIDATES[1])
+
+
+def never_pays(costs):
+    """Tell whether no polynomial can pay, however many iterations CG takes.
+
+    Parameters
+    ----------
+    costs : Costs
+        Sizes.
+
+    Returns
+    -------
+    bool
+        True where the products that replace one of CG take no less time, for every
+        candidate degree.
+    """
+    return all(
+        costs.iteration(d) >= (d + 1) * _EFFICIENCY[d] * costs.outer()
+        for d in CANDIDATES
+        if d
+    )
 
 
 def predict(costs, plain, n_steps, check_products):

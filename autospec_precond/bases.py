@@ -4,6 +4,7 @@ With a diagonal D, S = D^(-1/2) A D^(-1/2) and M = D^(-1/2) p(S) D^(-1/2); with 
 preconditioner B of the user's, S = B A and M = p(B A) B.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +67,8 @@ class Based:
     ----------
     name : str
         'none', 'jacobi' or 'user'.
-    matrix : csr_array or ndarray or None
-        S where A is explicit and no preconditioner of the user's is involved.
+    source : csr_array or ndarray or None
+        A where it is explicit and no preconditioner of the user's is involved.
     operator : object with ``@``
         A itself.
     scale : ndarray, shape (n,), or None
@@ -79,7 +80,7 @@ class Based:
     """
 
     name: str
-    matrix: object
+    source: object
     operator: object
     scale: np.ndarray | None
     inner: object
@@ -89,6 +90,27 @@ class Based:
     def n(self):
         """Number of rows of A."""
         return self.operator.shape[0]
+
+    @functools.cached_property
+    def matrix(self):
+        """S where A is explicit, else None: csr_array or ndarray, a copy.
+
+        Formed when first asked for, which takes the time of several products.
+        """
+        matrix, scale = self.source, self.scale
+        if sp.issparse(matrix):
+            data = matrix.data.astype(self.dtype)
+            if scale is not None:
+                data *= np.repeat(scale, np.diff(matrix.indptr))
+                data *= scale[matrix.indices]
+            indices, indptr = matrix.indices.copy(), matrix.indptr.copy()
+            return sp.csr_array((data, indices, indptr), shape=matrix.shape)
+        if matrix is not None:
+            matrix = matrix.astype(self.dtype)
+            if scale is not None:
+                matrix *= scale[:, None]
+                matrix *= scale
+        return matrix
 
     def product(self, x):
         """Return S x, without the factor B where there is one.
@@ -103,8 +125,9 @@ class Based:
         ndarray, shape of `x`
             One product with A per column.
         """
-        if self.matrix is not None:
-            return self.matrix @ x
+        formed = vars(self).get("matrix")
+        if formed is not None:
+            return formed @ x
         if self.scale is None:
             return by_columns(self.operator.__matmul__, self.operator, x)
         scale = self.scale if x.ndim == 1 else self.scale[:, None]
@@ -142,26 +165,11 @@ def build(operand, base, diagonal):
     Returns
     -------
     Based
-        With its own copies of everything that later products need.
+        Shares memory with A until `Based.matrix` has been asked for.
     """
     dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
     if not isinstance(base, str):
         own = operand.operator if operand.matrix is None else operand.matrix.copy()
         return Based("user", None, own, None, Inner(base, dtype), dtype)
     scale = None if base == "none" else 1.0 / np.sqrt(diagonal)
-    matrix = operand.matrix
-    if sp.issparse(matrix):
-        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        data = matrix.data.astype(dtype)
-        if scale is not None:
-            data *= scale[rows]
-            data *= scale[matrix.indices]
-        matrix = sp.csr_array(
-            (data, matrix.indices.copy(), matrix.indptr.copy()), shape=matrix.shape
-        )
-    elif matrix is not None:
-        matrix = matrix.astype(dtype)
-        if scale is not None:
-            matrix *= scale[:, None]
-            matrix *= scale
-    return Based(base, matrix, operand.operator, scale, None, dtype)
+    return Based(base, operand.matrix, operand.operator, scale, None, dtype)

@@ -26,7 +26,7 @@ def make(
     A: Any,
     *,
     base: Any = None,
-    degree: int | None = None,
+    degree: int | Literal["measure"] | None = None,
     engine: str | os.PathLike | None = None,
     polynomial: Polynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
@@ -47,9 +47,10 @@ def make(
     base : {'none', 'jacobi'}, LinearOperator or object with solve, optional
         What the polynomial stands on. By default 'jacobi' where the diagonal is known,
         else 'none'. A preconditioner of your own must be Hermitian positive definite.
-    degree : int, optional
+    degree : int or 'measure', optional
         Products with A per application, even; 0 is the base alone. By default the one
-        of least counted cost.
+        of least counted cost; 'measure' times a few applications instead, and may
+        choose another degree in another run.
     engine : str or path-like, optional
         A weights file of your own, or 'classical' for a Chebyshev polynomial on
         [high/30, high]. By default the weights that ship with the package.
@@ -106,8 +107,12 @@ def make(
     cannot see a few negative eigenvalues among many. That of p is; M inherits it from
     a Hermitian A and, where you give one, a positive definite base.
 
-    M holds its own copy of an explicit A and is stale when A changes. It also keeps a
-    reference to `A` itself, for `M.solve` and `M.A`: no copy.
+    Where CG with the base alone needs so few iterations that no polynomial can pay for
+    its making, the probe ends early, nothing is stored, and M is the base alone. Give
+    a degree to get a polynomial in any case.
+
+    M holds its own copy of what it needs of an explicit A and is stale when A changes.
+    It also keeps a reference to `A` itself, for `M.solve` and `M.A`: no copy.
 
     References
     ----------
@@ -131,7 +136,7 @@ def make(
     n = operand.n
     base = checks.check_base(base, operand, "make")
     steps = checks.check_steps(n_probe, n, "make")
-    if degree is not None:
+    if degree is not None and not (isinstance(degree, str) and degree == "measure"):
         degree = checks.check_degree(degree, "make")
     if n_threads is not None:
         n_threads = checks.check_threads(n_threads, "make")
@@ -170,25 +175,46 @@ def make(
             "entries. Give diagonal=, or use base='none'."
         )
     based = bases.build(operand, base, diagonal)
-    matrix = operand.matrix if based.matrix is None else based.matrix
-    spent = check_hermitian(operand, matrix, rng, "make") + (matrix is None)
+    # A diagonal of ones is known beforehand; another one would have to be looked for.
+    least = 1.0 if jacobi and not given_diagonal else 0.0
+    spent = check_hermitian(operand, based, rng, "make", least) + (operand.matrix is None)
     if based.inner is not None:
         check_inner(based.inner, operand, rng, "make")
-    stored = layout.store(based, operand.dtype, precision, storage)
-    kernel, _ = kernels.select(stored.kind, kernel)
+    vector_dtype = layout.vector_dtype(operand.dtype, precision)
+    chooser = Chooser(based, vector_dtype, rng)
+    # Forming and storing S takes longer than many a solve: first what needs neither.
+    asked = (storage, kernel, n_threads) != (None, None, None) or based.source is None
+    foreseen = None
+    if degree is None and not state and not asked:
+
+        def hopes(closely):
+            nonlocal foreseen
+            if closely:
+                foreseen = layout.foresee(based.source, operand.dtype, precision)
+            known = foreseen or layout.Foreseen("csr", 0)
+            return _costs(operand, known, precision, vector_dtype)
+
+        chooser.probe(steps, operand.real_dtype, hopes)
+    if chooser.declined:
+        chooser.keep(layout.Stored("none"), "reference")
+    else:
+        stored = layout.store(based, operand.dtype, precision, storage, foreseen)
+        kernel, _ = kernels.select(stored.kind, kernel)
+        chooser.keep(stored, kernel)
+    kernel = chooser.kernel
     if kernel == "reference" and n_threads not in (None, 1):
         raise ValueError(
             f"make: n_threads must be 1 where the reference kernel runs (storage "
-            f"{stored.kind!r} here); got {n_threads}. Leave it out."
+            f"{chooser.stored.kind!r} here); got {n_threads}. Leave it out."
         )
-
-    vector_dtype = layout.vector_dtype(operand.dtype, precision)
-    chooser = Chooser(based, stored, kernel, vector_dtype)
     if state:
         chooser.given(state)
-    else:
-        chooser.probe(steps, rng, operand.real_dtype)
-        chooser.choose(degree, model, _costs(operand, stored, kernel, vector_dtype))
+    elif not chooser.declined:
+        if chooser.found is None:
+            chooser.probe(steps, operand.real_dtype)
+        costs = _costs(operand, chooser.stored, precision, vector_dtype, kernel, n_threads)
+        chooser.choose(degree, model, costs)
+    stored = chooser.stored
     for text in chooser.unproved:
         warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
     sizes = n, chooser.polynomial.degree, vector_dtype.itemsize
@@ -210,6 +236,7 @@ def make(
         certificate=chooser.certificate,
         engine=chooser.engine,
         candidates=chooser.predicted,
+        break_even=chooser.break_even,
         n_products=spent + chooser.n_products,
         seconds=time.perf_counter() - began,
         notes=(*operand.notes, *chooser.notes),
@@ -272,9 +299,18 @@ def _nnz(matrix):
     return matrix.nnz if sp.issparse(matrix) else matrix.size
 
 
-def _costs(operand, stored, kernel, vectors):
-    nnz = 8 * operand.n if operand.matrix is None else _nnz(operand.matrix)
-    values = 8 if stored.data is None else stored.data.itemsize
-    fused = kernel == "fused"
-    n_bytes = stored.n_bytes if stored.kind == "dia" else None
-    return cost.Costs(operand.n, nnz, values, vectors.itemsize, fused, n_bytes)
+def _costs(operand, stored, precision, vectors, kernel=None, n_threads=None):
+    """Count what the cost model needs; `stored` need not hold more than its size."""
+    kind, n = stored.kind, operand.n
+    kernel = kernel or kernels.select(kind)[0]
+    return cost.Costs(
+        n,
+        8 * n if operand.matrix is None else _nnz(operand.matrix),
+        8 if kind == "operator" or precision == "double" else 4,
+        vectors.itemsize,
+        kernel == "fused",
+        stored.n_bytes if kind == "dia" else None,
+        kind,
+        n_threads
+        or kernels.choose_threads(stored, kernel, n, cost.CANDIDATES[-1], vectors.itemsize),
+    )

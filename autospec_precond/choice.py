@@ -1,7 +1,9 @@
 """The choice of a polynomial: probe, predict, check the bound, certify, repair."""
 
 import dataclasses
+import functools
 import itertools
+import time
 
 import numpy as np
 
@@ -15,6 +17,8 @@ __all__ = ["Chooser"]
 _N_REPAIRS = 6  # of `high`, before the rigorous bound is taken
 _RAISE = 1.02  # by at least this factor each time
 _EASY = 60  # products of plain CG below which making M costs as much as solving
+_ASKED = (2, 3, 4, 6, 8)  # steps of the probe after which it may end
+_RUNS = 3  # of which `degree="measure"` takes the least time
 
 
 class Chooser:
@@ -24,15 +28,21 @@ class Chooser:
     ----------
     based : Based
         The operator S.
-    stored : Stored
-        The same as the kernel reads it.
-    kernel : str
-        'reference' or 'fused'.
     vector_dtype : dtype
         Of the vectors in the recurrence.
+    rng : numpy.random.Generator
+        Source of the start vectors.
 
     Attributes
     ----------
+    stored : Stored or None
+        S as the kernel reads it.
+    kernel : str
+        'reference' or 'fused'.
+    declined : bool
+        A polynomial was found not to pay before S was stored.
+    break_even : int or None
+        Right-hand sides from which on a polynomial pays for its setup.
     polynomial : Polynomial
         The choice.
     certificate : Certificate
@@ -51,17 +61,36 @@ class Chooser:
         Those of them that the caller is to be warned of.
     """
 
-    def __init__(self, based, stored, kernel, vector_dtype):
+    def __init__(self, based, vector_dtype, rng):
         self.based = based
-        self.stored = stored
-        self.kernel = kernel
         self.vector_dtype = vector_dtype
+        self.rng = rng
+        self.stored, self.kernel = None, "reference"
+        self.declined = False
+        self.break_even = None
         self.found = None
+        self.noise = None
+        self.proved = None
+        self.engine = "none"
         self.gaps = True
         self.predicted = {}
         self.n_products = 0
         self.notes = []
         self.unproved = []
+
+    def keep(self, stored, kernel):
+        """Take S as the kernel reads it.
+
+        Parameters
+        ----------
+        stored : Stored
+            The operator.
+        kernel : str
+            'reference' or 'fused'.
+        """
+        self.stored, self.kernel = stored, kernel
+        if self.found is not None:
+            self._set_unit(self.found.high)
 
     def given(self, state):
         """Take the polynomial of the caller's; refuse one that is not positive.
@@ -87,7 +116,7 @@ class Chooser:
 
     def _set_unit(self, high):
         """Let a matrix-free operator appear with numbers of the order of one."""
-        if self.stored.kind == "operator":
+        if self.stored is not None and self.stored.kind == "operator":
             self.stored = dataclasses.replace(self.stored, unit=power_of_two(high))
 
     def _check_given(self):
@@ -102,20 +131,29 @@ class Chooser:
                 "CG may be far slower than without M; leave polynomial= out"
             )
 
-    def probe(self, n_steps, rng, real_dtype):
+    def probe(self, n_steps, real_dtype, hopes=None):
         """Probe the based operator; refuse one that is not positive definite.
 
         Parameters
         ----------
         n_steps : int
             Lanczos steps.
-        rng : numpy.random.Generator
-            Source of the start vectors.
         real_dtype : dtype
             Real type of A's precision: its rounding may make a Ritz value negative.
+        hopes : callable, optional
+            Returns the Costs foreseen, in haste or, called with True, closely; where no
+            polynomial can pay the probe ends early. By default it never does.
         """
-        self.found, self.last = probing.probe_operator(self.based, n_steps, rng)
-        self.noise = rng.standard_normal(self.based.n).astype(self.based.dtype)
+        if hopes is not None:
+            hopes = functools.cache(hopes)
+
+        def declines(k, reduction, theta):
+            self.declined = self._declines(hopes, k, reduction, theta)
+            return self.declined
+
+        enough = None if hopes is None else declines
+        found = probing.probe_operator(self.based, n_steps, self.rng, enough)
+        self.found, self.last = found
         self.n_products = self.found.n_products
         theta = self.found.ritz_values
         if not np.isfinite(theta).all() or not np.isfinite(self.found.high):
@@ -131,34 +169,48 @@ class Chooser:
                 "minres, or gmres, without this preconditioner."
             )
         self._set_unit(self.found.high)
-        if self.found.n_steps < n_steps:
+        if self.found.n_steps < n_steps and not self.last.any():
             self.notes.append(
                 f"the Krylov space ended after {self.found.n_steps} of {n_steps} steps: "
                 "the start vector sees no more different eigenvalues"
             )
+        if self.declined:
+            self._judge(hopes(hopes.cache_info().currsize > 1))
+            self.notes.append(f"declined after {self.found.n_steps} steps of the probe")
+            self._take_base()
+
+    def _declines(self, hopes, n_steps, reduction, theta):
+        """Tell whether no polynomial can pay; `theta` is None before the last step."""
+        if theta is None:
+            if n_steps not in _ASKED or not np.isfinite(reduction):
+                return False
+            if cost.clearly_easy(hopes(False), n_steps, reduction):
+                return True
+            return n_steps == _ASKED[0] and cost.never_pays(hopes(True))
+        if not theta[0] > 0:
+            return False
+        plain = cost.iterations_from(n_steps, reduction, theta[-1] / theta[0])
+        times = cost.predict(hopes(True), plain, n_steps, probing.n_check_products)
+        return min(times, key=lambda d: sum(times[d])) == 0
 
     def choose(self, degree, model, costs):
         """Choose degree and polynomial, check the bound, certify.
 
         Parameters
         ----------
-        degree : int or None
+        degree : int, 'measure' or None
             What the caller asked for.
         model : Engine or None
             None for the classical polynomial.
         costs : Costs
             What a candidate degree is judged by.
         """
-        name = "classical" if model is None else f"{model.name} {model.digest}"
-        self.engine = name
-        free = degree is None
+        self.engine = "classical" if model is None else f"{model.name} {model.digest}"
+        free = not isinstance(degree, int)
         if free:
-            check = 0 if self.found.high_is_rigorous else 1
-            self.predicted = cost.candidates(
-                costs, self.found, lambda d: check * probing.n_check_products(d)
-            )
-            degree = min(self.predicted, key=self.predicted.get)
-            self._say_if_easy(degree)
+            if degree == "measure":
+                costs = self._measured(costs, model)
+            degree = self._judge(costs)
         if degree == 0:
             self._take_base()
             return
@@ -179,6 +231,47 @@ class Chooser:
                 f"({reason}), M is the base alone; use a lower degree or precision='double'"
             )
 
+    def _judge(self, costs):
+        """Predict the time of each candidate; return the best degree."""
+        check = 0 if self.found.high_is_rigorous else 1
+        plain = cost.estimate_iterations(self.found)
+        times = cost.predict(
+            costs,
+            plain,
+            self.found.n_steps,
+            lambda d: check * probing.n_check_products(d),
+        )
+        self.predicted = {d: sum(pair) for d, pair in times.items()}
+        degree = min(self.predicted, key=self.predicted.get)
+        if self.declined:
+            # Fewer steps were made than any judgement but this one needs.
+            self.predicted = {0: self.predicted[0]} if degree else self.predicted
+            degree = 0
+        self.break_even = cost.break_even(costs, times, degree, self.n_products)
+        self._say_if_easy(degree)
+        return degree
+
+    def _measured(self, costs, model):
+        """Replace counted times of products by those that a few applications take."""
+        n = self.based.n
+        x = np.ones(n, self.vector_dtype)
+        work = np.empty_like(x), np.empty_like(x)
+        degree = cost.CANDIDATES[-1]
+        high = self.found.high
+        run = core(self.stored, classical.chebyshev(degree, high), self.kernel)
+        run(x, work)  # compiles
+        start = self.last + 1.0
+        in_kernel = _least_time(lambda: run(x, work)) / degree
+        in_scipy = _least_time(lambda: self.based.product(start))
+        self.n_products += (_RUNS + 1) * degree + _RUNS
+        self.notes.append(
+            f"measured, not counted: {in_kernel:.2g} s a product in M, {in_scipy:.2g} s in "
+            "SciPy; another run may choose another degree"
+        )
+        return dataclasses.replace(
+            costs, step_seconds=in_kernel, product_seconds=in_scipy, n_threads=1
+        )
+
     def _settled(self):
         return self.certificate.bound_proved and self.certificate.safe
 
@@ -193,11 +286,21 @@ class Chooser:
                 f"takes {self.n_products}"
             )
 
+    def _noise(self):
+        """Draw the random part of the start of self-checks, the same for all."""
+        if self.noise is None:
+            self.noise = self.rng.standard_normal(self.based.n).astype(self.based.dtype)
+        return self.noise
+
     def _take_base(self):
         high = self.found.high
         self.polynomial = Polynomial((0.5 * high, high), (1.0,))
         self.engine = "none"
-        self.certificate = self._certify(self.polynomial, self.found.high_is_rigorous, None)
+        self.certificate = certificate.of_constant(
+            self.polynomial,
+            dtype=self.vector_dtype,
+            high_is_rigorous=self.found.high_is_rigorous,
+        )
 
     def _settle(self, degree, model):
         """Predict, certify and self-check; raise `high` until the check is passed."""
@@ -207,7 +310,8 @@ class Chooser:
                 figure = None
                 break
             # The last vector alone lacks what the probe has found exactly.
-            start = self.last + 0.3 / np.linalg.norm(self.noise) * self.noise
+            noise = self._noise()
+            start = self.last + 0.3 / np.linalg.norm(noise) * noise
             figure, bound = self._self_check(polynomial, start)
             if figure <= 1:
                 break
@@ -280,12 +384,13 @@ class Chooser:
             yield classical.chebyshev(degree, high, low), f"Chebyshev from {low:.2g} on"
 
     def _certify(self, polynomial, rigorous, figure):
-        return certificate.certify(
-            polynomial,
-            dtype=self.vector_dtype,
-            high_is_rigorous=rigorous,
-            self_check=figure,
-        )
+        key = polynomial, rigorous
+        if self.proved is None or self.proved[0] != key:  # a proof takes milliseconds
+            proof = certificate.certify(
+                polynomial, dtype=self.vector_dtype, high_is_rigorous=rigorous
+            )
+            self.proved = key, proof
+        return dataclasses.replace(self.proved[1], self_check=figure)
 
     def _self_check(self, polynomial, start):
         """Run the self-check through the kernel that will be used."""
@@ -307,6 +412,15 @@ class Chooser:
         if text not in self.unproved:
             self.notes.append(f"UNPROVED: {text}")
             self.unproved.append(text)
+
+
+def _least_time(call):
+    times = []
+    for _ in range(_RUNS):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def _with_bound(found, high, rigorous):

@@ -1,14 +1,27 @@
 """Counted cost of a degree: which one pays, and whether a polynomial pays at all.
 
-Deterministic: bytes and calls are counted, nothing is timed. The constants are round
-figures of one core of a server of the 2020s; only their ratios matter.
+Deterministic: bytes and calls are counted, nothing is timed. What a byte and a call take
+was measured once, on one machine, by `python -m bench calibrate`.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["CANDIDATES", "Costs", "candidates", "estimate_iterations"]
+from .calibration import TIMES
+
+__all__ = [
+    "CANDIDATES",
+    "Costs",
+    "break_even",
+    "candidates",
+    "clearly_easy",
+    "estimate_iterations",
+    "iterations_from",
+    "never_pays",
+    "predict",
+]
 
 CANDIDATES = (0, 4, 8, 16)
 
@@ -22,12 +35,20 @@ _EFFICIENCY = {0: 1.0, 4: 0.87, 8: 0.82, 16: 0.72}
 _ROWS_PER_DEGREE = 16
 
 _TRIVIAL = 1.25  # steps of the probe within which plain CG is done
+_RTOL = 1e-8  # that solves are predicted for
 
-_BYTES_PER_SECOND = 1.0e10
-_SCIPY_SLOWER = 1.6  # SciPy's product against the fused kernel, bytes being equal
-_CALL = 1.5e-6  # one NumPy or kernel call
-_OUTER_CALLS = 20  # of one CG iteration in SciPy, the operator's wrapper included
-_OUTER_PASSES = 14  # vectors of length n that it reads and writes
+# Iterations of plain CG that no setup can beat: what is left of making M takes about 30.
+_FEW = 20
+
+# By how much the first steps may promise too much: on 40 real matrices CG took up to
+# four times as many iterations as 12 steps said, 1.3 in the geometric mean.
+_DOUBT = 2.0
+
+_SMALL, _LARGE = 1e6, 1.28e8  # bytes in the cache, and far outside
+_OUTER_PASSES = 14  # vectors of length n that an iteration of SciPy's cg reads and writes
+_STORE_PASSES = 20  # bytes that forming and storing S moves, over those of A's values
+_BOUND_PRODUCTS = 8  # the rigorous bound: four products, |S| and quotients
+_THREADS = 0.8  # exponent of the gain from several threads
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,13 @@ class Costs:
         Whether the fused kernel runs.
     matrix_bytes : int or None
         Of the matrix as it is stored; None for rows of entries with 4-byte indices.
+    kind : str
+        Storage, as `Stored.kind`; one that was not calibrated counts as 'csr'.
+    n_threads : int
+        Threads of one application.
+    step_seconds, product_seconds : float or None
+        Measured times of a product in M and of one in SciPy, in the place of counted
+        ones.
     """
 
     n: int
@@ -54,6 +82,10 @@ class Costs:
     vector_bytes: int
     fused: bool
     matrix_bytes: int | None = None
+    kind: str = "csr"
+    n_threads: int = 1
+    step_seconds: float | None = None
+    product_seconds: float | None = None
 
     def step(self):
         """Return the time of one product inside an application.
@@ -63,25 +95,43 @@ class Costs:
         float
             Seconds.
         """
+        if self.step_seconds is not None:
+            return self.step_seconds
         entries = self.matrix_bytes
         if entries is None:
             entries = self.nnz * (self.value_bytes + 4)
         if self.fused:
+            rates = TIMES["step"].get(self.kind, TIMES["step"]["csr"])
             traffic = entries + 4 * self.n * self.vector_bytes
-            return _CALL + traffic / _BYTES_PER_SECOND
-        traffic = _SCIPY_SLOWER * entries + 12 * self.n * self.vector_bytes
-        return 6 * _CALL + traffic / _BYTES_PER_SECOND
+            seconds = _moved(traffic, rates) / self.n_threads**_THREADS
+            return TIMES["step_call"] + seconds
+        product = _moved(entries + 2 * self.n * self.vector_bytes, TIMES["product"])
+        vectors = _moved(10 * self.n * self.vector_bytes, TIMES["vectors"])
+        return 6 * TIMES["call"] + TIMES["product_call"] + product + vectors
 
-    def outer(self):
-        """Return the time of one CG iteration of SciPy but for M.
+    def product(self):
+        """Return the time of one product with A in SciPy.
 
         Returns
         -------
         float
             Seconds.
         """
-        traffic = _SCIPY_SLOWER * 12 * self.nnz + _OUTER_PASSES * 8 * self.n
-        return _OUTER_CALLS * _CALL + traffic / _BYTES_PER_SECOND
+        if self.product_seconds is not None:
+            return self.product_seconds
+        traffic = 12 * self.nnz + 20 * self.n
+        return TIMES["product_call"] + _moved(traffic, TIMES["product"])
+
+    def outer(self):
+        """Return the time of one CG iteration of SciPy with the base alone.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        vectors = _moved(_OUTER_PASSES * 8 * self.n, TIMES["vectors"])
+        return TIMES["iteration_call"] + self.product() + vectors
 
     def iteration(self, degree):
         """Return the time of one CG iteration with M of some degree.
@@ -96,11 +146,38 @@ class Costs:
         float
             Seconds.
         """
-        edges = 4 * 8 * self.n / _BYTES_PER_SECOND + 6 * _CALL
+        if degree == 0:
+            return self.outer()
+        edges = TIMES["apply_call"] + _moved(4 * 8 * self.n, TIMES["vectors"])
         return self.outer() + edges + degree * self.step()
 
+    def setup(self, degree):
+        """Return the time from the end of the probe to M, the self-check left out.
 
-def estimate_iterations(probe, rtol=1e-8):
+        Parameters
+        ----------
+        degree : int
+            Products per application.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        if degree == 0:
+            return 0.0
+        stored = _moved(_STORE_PASSES * 8 * self.nnz, TIMES["vectors"])
+        return TIMES["setup_call"] + stored + _BOUND_PRODUCTS * self.product()
+
+
+def _moved(traffic, rates):
+    """Return the seconds that bytes take, `rates` being those of small and large sizes."""
+    share = math.log(max(traffic, 1.0) / _SMALL) / math.log(_LARGE / _SMALL)
+    small, large = rates
+    return traffic * (small + min(max(share, 0.0), 1.0) * (large - small))
+
+
+def estimate_iterations(probe, rtol=_RTOL):
     """Estimate how many iterations CG takes on the based operator.
 
     Parameters
@@ -116,13 +193,115 @@ def estimate_iterations(probe, rtol=1e-8):
         The steps of the probe over the share of the way they made; 10 times the root
         of the condition that the probe sees where it made no headway.
     """
-    reduction = probe.cg_reduction
-    if reduction <= rtol:
-        return float(probe.n_steps)
-    if reduction < 0.3:
-        return probe.n_steps * np.log(rtol) / np.log(reduction)
     spread = probe.high / max(probe.ritz_values[0], 1e-16 * probe.high)
-    return float(np.clip(10 * np.sqrt(spread), 15 * probe.n_steps, 1e5))
+    return iterations_from(probe.n_steps, probe.cg_reduction, spread, rtol)
+
+
+def iterations_from(n_steps, reduction, spread, rtol=_RTOL):
+    """Estimate how many iterations CG takes, from how it began.
+
+    Parameters
+    ----------
+    n_steps : int
+        Iterations made.
+    reduction : float
+        Residual norm after them, relative to the right-hand side.
+    spread : float
+        Condition number seen by then.
+    rtol : float, optional
+        Relative residual norm to reach.
+
+    Returns
+    -------
+    float
+        As `estimate_iterations`.
+    """
+    if reduction <= rtol:
+        return float(n_steps)
+    if reduction < 0.3:
+        return n_steps * np.log(rtol) / np.log(reduction)
+    return float(np.clip(10 * np.sqrt(spread), 15 * n_steps, 1e5))
+
+
+def clearly_easy(costs, n_steps, reduction):
+    """Tell from the first steps of a probe that no polynomial can pay for itself.
+
+    Parameters
+    ----------
+    costs : Costs
+        Sizes.
+    n_steps : int
+        Lanczos steps made.
+    reduction : float
+        What CG has reached by then.
+
+    Returns
+    -------
+    bool
+        True where CG will be done within 20 iterations, or, with a reserve of a factor
+        of two in their number, before a polynomial is made.
+    """
+    if n_steps < 2 or reduction >= 0.3:
+        return False
+    plain = iterations_from(n_steps, reduction, np.inf)
+    if plain <= _FEW:
+        return True
+    return n_steps >= 4 and _DOUBT * plain * costs.outer() <= costs.setup(CANDIDATES[1])
+
+
+def never_pays(costs):
+    """Tell whether no polynomial can pay, however many iterations CG takes.
+
+    Parameters
+    ----------
+    costs : Costs
+        Sizes.
+
+    Returns
+    -------
+    bool
+        True where the products that replace one of CG take no less time, for every
+        candidate degree.
+    """
+    return all(
+        costs.iteration(d) >= (d + 1) * _EFFICIENCY[d] * costs.outer()
+        for d in CANDIDATES
+        if d
+    )
+
+
+def predict(costs, plain, n_steps, check_products):
+    """Predict the times of a solve to 1e-8 for each candidate degree.
+
+    Parameters
+    ----------
+    costs : Costs
+        Sizes.
+    plain : float
+        Iterations of CG with the base alone.
+    n_steps : int
+        Steps of the probe.
+    check_products : callable
+        Degree to products of the self-check, which comes before the first iteration.
+
+    Returns
+    -------
+    dict of int to (float, float)
+        Seconds of what is left of the setup, and of the solve, per degree. A degree
+        above n/16 is no candidate, and only 0 is where CG needs hardly more steps than
+        the probe has made.
+    """
+    result = {}
+    for degree in CANDIDATES:
+        small = degree * _ROWS_PER_DEGREE > costs.n
+        if degree and (small or plain <= _TRIVIAL * n_steps):
+            break
+        share = (degree + 1) * _EFFICIENCY[degree]
+        iterations = np.ceil(plain / share) + (degree > 0)
+        check = (check_products(degree) * costs.step()) if degree else 0.0
+        setup = float(costs.setup(degree) + check)
+        result[degree] = setup, float(iterations * costs.iteration(degree))
+    return result
 
 
 def candidates(costs, probe, check_products):
@@ -135,23 +314,46 @@ def candidates(costs, probe, check_products):
     probe : Probe
         What is known of the convergence.
     check_products : callable
-        Degree to products of the self-check, which comes before the first iteration.
+        As for `predict`.
 
     Returns
     -------
     dict of int to float
-        Seconds per degree, what the probe has cost already left out. A degree above
-        n/16 is no candidate, and only 0 is where CG needs hardly more steps than
-        the probe has made.
+        Seconds per degree, what the probe has cost already left out.
     """
     plain = estimate_iterations(probe)
-    result = {}
-    for degree in CANDIDATES:
-        small = degree * _ROWS_PER_DEGREE > costs.n
-        if degree and (small or plain <= _TRIVIAL * probe.n_steps):
-            break
-        share = (degree + 1) * _EFFICIENCY[degree]
-        iterations = np.ceil(plain / share) + (degree > 0)
-        setup = (check_products(degree) * costs.step()) if degree else 0.0
-        result[degree] = float(setup + iterations * costs.iteration(degree))
-    return result
+    times = predict(costs, plain, probe.n_steps, check_products)
+    return {degree: setup + solve for degree, (setup, solve) in times.items()}
+
+
+def break_even(costs, times, degree, n_products):
+    """Return from how many right-hand sides on a polynomial pays for its setup.
+
+    Parameters
+    ----------
+    costs : Costs
+        Sizes.
+    times : dict of int to (float, float)
+        As `predict` returns them.
+    degree : int
+        The degree chosen; for 0 the best of the others.
+    n_products : int
+        Products that came before the choice.
+
+    Returns
+    -------
+    int or None
+        None where it never does.
+    """
+    others = [d for d in times if d]
+    if not others:
+        return None
+    degree = degree or min(others, key=lambda d: times[d][1])
+    if degree not in times:
+        return None
+    setup, solve = times[degree]
+    gain = times[0][1] - solve
+    if gain <= 0:
+        return None
+    begun = n_products * (costs.product() + 10 * TIMES["call"])
+    return max(1, int(np.ceil((begun + setup) / gain)))

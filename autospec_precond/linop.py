@@ -142,6 +142,7 @@ class PolynomialPreconditioner(LinearOperator):
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
         scale = parts.scale
         self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
+        self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
         self._pool = collections.deque(maxlen=4)
         self._product = None
@@ -360,6 +361,26 @@ class PolynomialPreconditioner(LinearOperator):
     def __reduce__(self):
         return type(self), (self._parts,)
 
+    def matvec(self, x: np.ndarray) -> np.ndarray:
+        """Return M x.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n,) or (n, 1)
+            Vector.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            As ``M @ x``.
+        """
+        # What SciPy's solvers send to the base alone, without 3 microseconds of checks.
+        inverse = self._inverse
+        plain = inverse is not None and type(x) is np.ndarray and x.dtype == self.dtype
+        if plain and x.shape == inverse.shape:
+            return inverse * x
+        return super().matvec(x)
+
     def _matvec(self, x):
         x = np.asarray(x)
         if x.ndim == 1 or x.shape == (self.shape[1], 1):
@@ -384,6 +405,16 @@ class PolynomialPreconditioner(LinearOperator):
 
     def _transpose(self):
         return super()._transpose() if self.dtype.kind == "c" else self
+
+    def _base_alone(self):
+        """Return the diagonal of M where that is all there is, in double precision."""
+        parts = self._parts
+        plain = parts.inner is None and parts.scale is not None
+        if parts.polynomial.degree or not plain or parts.dtype.itemsize < 8:
+            return None
+        if parts.precision == "single" or parts.dtype.kind == "c":
+            return None
+        return parts.polynomial.coefficients[0] * parts.scale**2
 
     def _apply(self, x, out):
         """Scale into the scratch, run the kernel, scale out of it."""

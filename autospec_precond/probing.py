@@ -6,6 +6,7 @@ from .probe import Probe
 
 __all__ = [
     "SELF_CHECK_LIMIT",
+    "cg_reduction",
     "estimate_bound",
     "lanczos",
     "n_check_products",
@@ -24,12 +25,15 @@ _OVER_BOUND, _OVER_RITZ = 1.02, 1.05
 # mean after 4, 38 % after 1).
 N_BOUND_PRODUCTS = 4
 
+# Share of a product that is left of it below which a second pass is made.
+_CANCELLED = 1e-3
+
 # Largest growth per application of q = λp over max q that is not an alarm.
 SELF_CHECK_LIMIT = 1.05
 _N_CHECK_STEPS = 4  # Lanczos steps after the applications of q
 
 
-def probe_operator(based, n_steps, rng):
+def probe_operator(based, n_steps, rng, enough=None):
     """Probe a Hermitian based operator.
 
     Parameters
@@ -40,11 +44,15 @@ def probe_operator(based, n_steps, rng):
         Lanczos steps; fewer are made where the Krylov space ends earlier.
     rng : numpy.random.Generator
         Source of the start vector.
+    enough : callable, optional
+        Called with the number of steps, the residual norm that CG has reached by then
+        and, after the last step, the Ritz values (else None); true ends the probe.
 
     Returns
     -------
     probe : Probe
-        With `high` = min(R, estimate), R rigorous where S is explicit.
+        With `high` = min(R, estimate), R rigorous where S is explicit; the estimate
+        alone, which takes no products, where the probe was ended.
     last : ndarray, shape (n,)
         The Lanczos vector after the last, of length one: rich in what lies above
         the largest Ritz value. Zero where the Krylov space has ended.
@@ -52,7 +60,15 @@ def probe_operator(based, n_steps, rng):
     start = rng.standard_normal(based.n)
     if based.dtype.kind == "c":
         start = start + 1j * rng.standard_normal(based.n)
-    alpha, beta, last = lanczos(based.product, start, n_steps, based.inner)
+    ended = False
+
+    def stop(alpha, beta):
+        nonlocal ended
+        ended = enough(len(alpha), cg_reduction(alpha, beta), None)
+        return ended
+
+    early = None if enough is None else stop
+    alpha, beta, last = lanczos(based.product, start, n_steps, based.inner, early)
     if not np.isfinite([*alpha, *beta]).all():
         raise ValueError(
             "make: the products of A (and of base) must be finite; got a Lanczos matrix "
@@ -61,7 +77,9 @@ def probe_operator(based, n_steps, rng):
     theta, weights, norms = ritz(alpha, beta)
     high, rigorous = estimate_bound(theta, norms), False
     n_products = len(alpha)
-    if based.matrix is not None:
+    if enough is not None and not ended:
+        ended = enough(n_products, cg_reduction(alpha, beta), theta)
+    if not ended and based.source is not None:
         bound = rigorous_bound(based.matrix)
         n_products += N_BOUND_PRODUCTS
         rigorous = bound <= high
@@ -69,7 +87,7 @@ def probe_operator(based, n_steps, rng):
     return Probe(theta, weights, norms, high, rigorous, n_products, n=based.n), last
 
 
-def lanczos(product, start, n_steps, inner=None):
+def lanczos(product, start, n_steps, inner=None, stop=None):
     """Run Lanczos steps with local orthogonalisation.
 
     Parameters
@@ -83,6 +101,8 @@ def lanczos(product, start, n_steps, inner=None):
     inner : callable, optional
         A positive definite B; the steps are then those of B S, in the inner product
         of the inverse of B.
+    stop : callable, optional
+        Called with `alpha` and `beta` after each step; true ends the run.
 
     Returns
     -------
@@ -94,7 +114,8 @@ def lanczos(product, start, n_steps, inner=None):
 
     Notes
     -----
-    Three vectors, no long reorthogonalisation: after a dozen steps a lost
+    Three vectors, no long reorthogonalisation, and a second pass over them only where a
+    step leaves little: after a dozen steps a lost
     orthogonality shows as a second copy of a Ritz value of tiny weight, and the
     engine is trained on probes made by this very function.
 
@@ -102,26 +123,33 @@ def lanczos(product, start, n_steps, inner=None):
     ----------
     .. [1] G. H. Golub and C. F. Van Loan, "Matrix Computations", 4th ed., 2013,
        section 10.1 and 10.3.
+    .. [2] C. C. Paige, "Computational variants of the Lanczos method for the
+       eigenproblem", J. Inst. Maths Applics 10, 1972, pp. 373-381.
     """
     alpha, beta = [], []
     r = np.array(start)
     z = r if inner is None else np.asarray(inner(r))
     norm = _norm(r, z)
-    v, v_before, z_before = r / norm, None, None
+    v, v_before, z_before, b = r / norm, None, None, 0.0
     z = v if inner is None else z / norm
     largest = 0.0
     for _ in range(min(n_steps, start.size)):
         w = np.array(product(z))
-        a = 0.0
-        # A second pass takes out what cancellation has left of v and its forerunner.
-        for _ in range(2):
+        if v_before is not None:
+            w -= b * v_before
+        a = np.vdot(z, w).real
+        w -= a * v
+        u = w if inner is None else np.asarray(inner(w))
+        size, b = abs(a) + b, _norm(w, u)
+        # Where little is left, cancellation has left of v and its forerunner, too.
+        if not b > _CANCELLED * size:
             part = np.vdot(z, w).real
             a += part
             w -= part * v
             if v_before is not None:
                 w -= np.vdot(z_before, w) * v_before
-        u = w if inner is None else np.asarray(inner(w))
-        b = _norm(w, u)
+            u = w if inner is None else np.asarray(inner(w))
+            b = _norm(w, u)
         alpha.append(float(a))
         largest = max(largest, abs(a) + b)
         if not b > 10 * np.finfo(np.float64).eps * largest * np.sqrt(start.size):
@@ -129,9 +157,36 @@ def lanczos(product, start, n_steps, inner=None):
             v = np.zeros_like(v)
             break
         beta.append(b)
-        v_before, v = v, w / b
+        w /= b
+        v_before, v = v, w
         z_before, z = z, (v if inner is None else u / b)
+        if stop is not None and stop(alpha, beta):
+            break
     return alpha, beta, v
+
+
+def cg_reduction(alpha, beta):
+    """Return the residual norm that CG would have reached, from a Lanczos matrix.
+
+    Parameters
+    ----------
+    alpha, beta : sequence of float, length m
+        As `lanczos` returns them.
+
+    Returns
+    -------
+    float
+        After m steps, relative to the right-hand side; infinite where CG would break
+        down. As `Probe.cg_reduction`, without eigenvalues.
+    """
+    pivot, value, before = 1.0, 1.0, 0.0
+    for a, b in zip(alpha, beta, strict=True):
+        pivot = a - before**2 / pivot
+        if not pivot > 0:
+            return np.inf
+        value *= b / pivot
+        before = b
+    return value
 
 
 def ritz(alpha, beta):
@@ -283,6 +338,9 @@ def _n_applications(degree):
 
 def _norm(r, z):
     """Return sqrt(r* z); 0 where rounding makes a positive product negative."""
+    product = np.vdot(r, z).real
+    if 1e-280 < product < 1e280:
+        return float(np.sqrt(product))
     sizes = float(np.abs(r).max()), float(np.abs(z).max())
     if not (min(sizes) > 0 and np.isfinite(sizes).all()):
         return 0.0 if min(sizes) == 0 else np.inf

@@ -41,6 +41,10 @@ class Report:
         Name and hash of the weights, 'classical', 'given', or 'none' for degree 0.
     candidates : dict of int to float
         Predicted seconds of a solve to 1e-8 per degree; empty where it was given.
+    break_even : int or None
+        Right-hand sides from which on a polynomial, the one chosen or the best of those
+        turned down, is predicted to pay for its setup; None where none does, and where
+        nothing was predicted.
     n_products : int
         Products with A spent in `make`, self-check included.
     seconds : float
@@ -64,6 +68,7 @@ class Report:
     certificate: Certificate
     engine: str
     candidates: dict[int, float]
+    break_even: int | None
     n_products: int
     seconds: float
     notes: tuple[str, ...]
@@ -99,8 +104,16 @@ class Report:
         if self.candidates:
             text = ", ".join(f"{d}: {t:.2g} s" for d, t in self.candidates.items())
             rows.append(("predicted by degree", text))
+            rows.append(("break-even", self._break_even_text()))
         rows.extend(("note", note) for note in self.notes)
         return rows
+
+    def _break_even_text(self):
+        if self.break_even is None:
+            return "no polynomial is predicted to pay for its setup"
+        which = f"degree {self.degree}" if self.degree else "a polynomial"
+        count = self.break_even
+        return f"{which} pays from {count} right-hand side{'s' * (count > 1)} on"
 
     def _polynomial_text(self):
         c = self.certificate

@@ -7,6 +7,8 @@ COMMANDS = {
     "run": ("bench.run", "solve every problem with every method, one JSON line each"),
     "report": ("bench.report", "make an HTML page of the results"),
     "check": ("bench.check", "exit with 1 where ours hurts"),
+    "gate": ("bench.gate", "the same for a folder, in one process, without a results file"),
+    "calibrate": ("bench.calibrate", "measure what the cost model counts with"),
 }
 
 

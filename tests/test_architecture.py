@@ -44,6 +44,7 @@ LAYERS = [
     "kernels",
     "bases",
     "probing",
+    "calibration",
     "cost",
     "report",
     "products",

@@ -65,7 +65,7 @@ def test_counts_are_positive_and_monotone(n, per_row, values, vectors, fused):
     assert costs.outer() > 0
     times = [costs.iteration(degree) for degree in (0, 2, 4, 16, 32)]
     assert np.all(np.diff(times) > 0)
-    assert times[0] > costs.outer()
+    assert times[0] == costs.outer()
     larger = cost.Costs(n, n * (per_row + 1), values, vectors, fused)
     longer = cost.Costs(n + 1, n * per_row, values, vectors, fused)
     wider = cost.Costs(n, n * per_row, values, 2 * vectors, fused)
@@ -78,7 +78,7 @@ def test_counts_are_positive_and_monotone(n, per_row, values, vectors, fused):
 @pytest.mark.parametrize("vectors", [4, 8])
 def test_fused_is_cheaper(vectors):
     fused, plain = (
-        cost.Costs(**{**SIZES, "vector_bytes": vectors, "fused": fused})
+        cost.Costs(**{**SIZES, "vector_bytes": vectors, "fused": fused}, kind="dia")
         for fused in (True, False)
     )
     assert fused.step() < plain.step()

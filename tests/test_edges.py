@@ -54,7 +54,7 @@ def test_small_matrices_work(n, degree, wrap, rng):
     A = wrap(poisson1d(n, shift=0.5).toarray())
     b = rng.standard_normal(n)
     M = ap.make(A, degree=degree)
-    assert M.probe.n_steps == n
+    assert M.probe.n_steps == n or (degree is None and M.probe.n_steps < n)
     assert "Krylov space ended" not in str(M.report)
     x, info = cg(A, b, M=M, rtol=1e-10)
     assert info == 0

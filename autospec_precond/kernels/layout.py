@@ -7,13 +7,24 @@ import scipy.sparse as sp
 
 from . import diagonals
 
-__all__ = ["PRECISIONS", "STORAGES", "Stored", "power_of_two", "store", "vector_dtype"]
+__all__ = [
+    "PRECISIONS",
+    "STORAGES",
+    "Foreseen",
+    "Stored",
+    "foresee",
+    "power_of_two",
+    "store",
+    "vector_dtype",
+]
 
 PRECISIONS = ("single", "mixed", "double")
 STORAGES = ("csr", "dia")
 
 # Rows from which on the time that a kernel for many diagonals takes to compile pays.
 _LARGE = 100_000
+
+_SAMPLE = 128  # rows that are looked at before all are
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,25 @@ class Stored:
         return replace(self, **copies) if copies else self
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """What `store` will choose.
+
+    Attributes
+    ----------
+    kind : str
+        As `Stored.kind`.
+    n_bytes : int
+        Bytes of values and indices.
+    offsets : ndarray or None
+        Of the diagonals.
+    """
+
+    kind: str
+    n_bytes: int
+    offsets: np.ndarray | None = None
+
+
 def vector_dtype(dtype, precision):
     """Return the type of the vectors in the recurrence.
 
@@ -130,7 +160,7 @@ def power_of_two(*factors):
     return 2.0 ** min(max(exponent, -1000), 1000)
 
 
-def store(based, dtype, precision, storage=None):
+def store(based, dtype, precision, storage=None, foreseen=None):
     """Store the based operator for the kernels.
 
     Parameters
@@ -143,6 +173,8 @@ def store(based, dtype, precision, storage=None):
         'single', 'mixed' or 'double'; float32 values but for 'double'.
     storage : str, optional
         'csr' or 'dia'; by default the one of fewer bytes.
+    foreseen : Foreseen, optional
+        What `foresee` has found for this matrix.
 
     Returns
     -------
@@ -163,9 +195,7 @@ def store(based, dtype, precision, storage=None):
         )
     if matrix is None:
         return Stored("operator", function=based.composed)
-    values = np.dtype("f8" if precision == "double" else "f4")
-    if np.dtype(dtype).kind == "c":
-        values = np.result_type(values, np.complex64)
+    values = _value_dtype(dtype, precision)
     data = matrix.data if sp.issparse(matrix) else matrix
     # Entries of A may be far outside the range of float32; a power of two moves them
     # there without rounding.
@@ -174,11 +204,48 @@ def store(based, dtype, precision, storage=None):
     data = (data / unit).astype(values)
     if not sp.issparse(matrix):
         return Stored("dense", data, unit=unit)
-    offsets = None if storage == "csr" else _offsets(matrix, values, storage)
+    if foreseen is not None:
+        offsets = foreseen.offsets
+    else:
+        offsets = None if storage == "csr" else _offsets(matrix, values, storage)
     if offsets is None:
         return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)
     data, offsets, half = diagonals.to_diagonals(matrix, data, offsets)
     return Stored("dia", data, offsets=offsets, half=half, unit=unit)
+
+
+def foresee(matrix, dtype, precision):
+    """Tell how `store` will store a matrix by default, without storing it.
+
+    Parameters
+    ----------
+    matrix : csr_array or ndarray
+        The matrix, scaled or not.
+    dtype : dtype
+        Type of A.
+    precision : str
+        As for `store`.
+
+    Returns
+    -------
+    Foreseen
+        Kind and size.
+    """
+    values = _value_dtype(dtype, precision)
+    if not sp.issparse(matrix):
+        return Foreseen("dense", matrix.size * values.itemsize)
+    offsets = _offsets(matrix, values, None)
+    if offsets is None:
+        each = values.itemsize + matrix.indices.itemsize
+        return Foreseen("csr", matrix.nnz * each)
+    n = matrix.shape[0]
+    size = diagonals.dia_bytes(n, offsets.size, values.itemsize, values.kind == "c")
+    return Foreseen("dia", size, offsets)
+
+
+def _value_dtype(dtype, precision):
+    values = np.dtype("f8" if precision == "double" else "f4")
+    return np.result_type(values, np.complex64) if np.dtype(dtype).kind == "c" else values
 
 
 def _offsets(matrix, values, storage):
@@ -187,6 +254,8 @@ def _offsets(matrix, values, storage):
     usual, most = diagonals.N_DIAGONALS
     limit = most if storage == "dia" or n >= _LARGE else usual
     rows_bytes = matrix.nnz * (values.itemsize + matrix.indices.itemsize)
+    if storage is None and _scattered(matrix, limit):
+        return None
     offsets = diagonals.find_offsets(matrix, limit)
     if storage == "dia":
         if offsets.size > limit:
@@ -199,6 +268,15 @@ def _offsets(matrix, values, storage):
     if not 0 < offsets.size <= limit or bytes_needed >= rows_bytes:
         return None
     return offsets
+
+
+def _scattered(matrix, limit):
+    """Tell from a few rows in the middle that there are too many diagonals."""
+    n = matrix.shape[0]
+    first = max(0, n // 2 - _SAMPLE // 2)
+    indptr = matrix.indptr[first : first + _SAMPLE + 1]
+    rows = np.repeat(np.arange(first, first + indptr.size - 1), np.diff(indptr))
+    return np.unique(matrix.indices[indptr[0] : indptr[-1]] - rows).size > limit
 
 
 def _may_be_written(array):

@@ -62,7 +62,7 @@ def take(item, place):
     operand = operands.as_operand(item, name)
     diagonal = operands.check_diagonal(operand, None, name)
     based = bases.build(operand, "none" if diagonal is None else "jacobi", diagonal)
-    operands.check_hermitian(operand, based.matrix, np.random.default_rng(0), name)
+    operands.check_hermitian(operand, based, np.random.default_rng(0), name)
     return Given(name, _digest(operand), based)
 
 

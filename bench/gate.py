@@ -30,7 +30,7 @@ __all__ = ["allowed", "main"]
 FACTOR = 1.1
 SLACK = 1e-3  # seconds
 RTOL = 1e-8
-SECONDS = 4.0  # per matrix; at least three repeats
+SECONDS = 2.0  # per matrix; at least three repeats
 
 
 def main(argv=None):

@@ -296,8 +296,8 @@ def predict(costs, plain, n_steps, check_products):
     -------
     dict of int to (float, float)
         Seconds of what is left of the setup, counted twice but for the self-check, and
-        of the solve, per degree. A degree above n/16 is no candidate, and only 0 is where CG needs hardly more steps than
-        the probe has made.
+        of the solve, per degree. A degree above n/16 is no candidate, and only 0 is
+        where CG needs hardly more steps than the probe has made.
     """
     result = {}
     for degree in CANDIDATES:

@@ -410,9 +410,8 @@ class PolynomialPreconditioner(LinearOperator):
         """Return the diagonal of M where that is all there is, in double precision."""
         parts = self._parts
         plain = parts.inner is None and parts.scale is not None
-        if parts.polynomial.degree or not plain or parts.dtype.itemsize < 8:
-            return None
-        if parts.precision == "single" or parts.dtype.kind == "c":
+        double = np.empty(0, parts.dtype).real.itemsize == 8 and parts.precision != "single"
+        if parts.polynomial.degree or not plain or not double:
             return None
         return parts.polynomial.coefficients[0] * parts.scale**2
 

@@ -23,6 +23,7 @@ from scipy.sparse.linalg import cg
 
 import autospec_precond as ap
 from autospec_precond.compare import jacobi
+from bench import sources
 from bench.spd_table import load
 
 __all__ = ["allowed", "main"]
@@ -30,7 +31,7 @@ __all__ = ["allowed", "main"]
 FACTOR = 1.1
 SLACK = 1e-3  # seconds
 RTOL = 1e-8
-SECONDS = 4.0  # per matrix; at least three repeats
+SECONDS = 2.0  # per matrix; at least three repeats
 
 
 def main(argv=None):
@@ -69,10 +70,8 @@ def main(argv=None):
 def problems(options):
     """Yield name and matrix: those of the folder, then the generated ones."""
     yield from load(options.folder)
-    for name in options.problems:
-        from bench.sources import generate  # their packages may not be installed
-
-        yield name, generate(name)
+    for source in sources.resolve(options.problems):
+        yield source.problem, sources.load(source).A
 
 
 def measure(name, A, repeats, typical):

@@ -85,7 +85,7 @@ class Counter(LinearOperator):
 
 def test_counts_equal_those_of_an_independent_script(bench, folder, tmp_path):
     out = tmp_path / "r.jsonl"
-    sp.save_npz(folder / "grid.npz", poisson2d(40))
+    sp.save_npz(folder / "grid.npz", poisson2d(120))
     bench("run", folder, "--out", out, "--methods", "none,jacobi,ours", "--repeats", "1")
     rows = {(r["problem"], r["method"]): r for r in journal.read(out)[1]}
     assert rows["grid", "ours"]["degree"] > 0

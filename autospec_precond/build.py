@@ -30,7 +30,7 @@ def make(
     engine: str | os.PathLike | None = None,
     polynomial: Polynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
-    storage: Literal["csr", "dia"] | None = None,
+    storage: Literal["csr", "dia", "sell"] | None = None,
     kernel: Literal["reference", "fused"] | None = None,
     n_threads: int | None = None,
     n_probe: int | None = None,
@@ -59,9 +59,11 @@ def make(
     precision : {'single', 'mixed', 'double'}, optional
         float32 values and vectors; float32 values and vectors of A's precision (the
         default); values and vectors in double.
-    storage : {'csr', 'dia'}, optional
-        How an explicit sparse A is stored for the products: by rows, or by diagonals
-        (at most 128). By default the one of fewer bytes.
+    storage : {'csr', 'dia', 'sell'}, optional
+        How an explicit sparse A is stored for the products: by rows; by diagonals (at
+        most 128); or by slices, rows of equal length in an order of our own. By default
+        diagonals where they take fewer bytes than rows, else slices for a large A with
+        fewer than 16 entries per row, else rows.
     kernel : {'reference', 'fused'}, optional
         For tests and bug reports; fused where it exists by default.
     n_threads : int, optional
@@ -274,5 +276,5 @@ def _costs(operand, stored, kernel, vectors):
     nnz = 8 * operand.n if operand.matrix is None else _nnz(operand.matrix)
     values = 8 if stored.data is None else stored.data.itemsize
     fused = kernel == "fused"
-    n_bytes = stored.n_bytes if stored.kind == "dia" else None
+    n_bytes = stored.n_bytes if stored.kind in ("dia", "sell") else None
     return cost.Costs(operand.n, nnz, values, vectors.itemsize, fused, n_bytes)

@@ -173,7 +173,7 @@ class PolynomialPreconditioner(LinearOperator):
 
     @property
     def storage(self) -> str:
-        """How the based operator is stored: 'csr', 'dia', 'dense' or 'operator'."""
+        """How A is stored: 'csr', 'dia', 'sell', 'dense' or 'operator'."""
         return self._parts.stored.kind
 
     @property
@@ -284,7 +284,7 @@ class PolynomialPreconditioner(LinearOperator):
         targets = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in targets]
         rest = sources[0].shape[1:]
         shape = (n, len(sources), *rest)
-        scale = self._parts.scale
+        scale, places = self._parts.scale, self._parts.stored.places
         if scale is not None:
             scale = scale.reshape(n, *(1 for _ in rest))
         n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
@@ -292,7 +292,7 @@ class PolynomialPreconditioner(LinearOperator):
         with self._workspace(n_columns) as (start, *work):
             view = start.reshape(shape)
             for j, part in enumerate(sources):
-                _scaled(part, scale, factors[j], view[:, j])
+                _scaled(part, scale, factors[j], view[:, j], into=places)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
                 inside = power_of_two(float(np.abs(image).max(initial=0.0)))
@@ -302,7 +302,7 @@ class PolynomialPreconditioner(LinearOperator):
             view = self._run(start, work).reshape(shape)
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
-                _scaled(view[:, j], scale, back, part)
+                _scaled(view[:, j], scale, back, part, out_of=places)
 
     def _range_factors(self, part):
         """Return powers of two, one per column, that bring it into float32's range."""
@@ -373,16 +373,28 @@ def _planes(x):
     return (x.real, x.imag) if x.dtype.kind == "c" else (x,)
 
 
-def _scaled(x, scale, factor, out):
-    """Set out <- x scale factor, in double precision whatever the types are."""
+def _scaled(x, scale, factor, out, *, into=None, out_of=None):
+    """Set out <- x scale factor, in double precision whatever the types are.
+
+    Row i of `x` goes to row into[i] of `out`; row i of `out` comes from row out_of[i] of
+    `x`. Rows of `scale` are those of the other one.
+    """
     settings = {"dtype": np.result_type(x.dtype, np.float64), "casting": "same_kind"}
+    moved = into is not None or out_of is not None
     # What is not finite comes out not finite; a warning would add nothing.
     with np.errstate(all="ignore"):
-        if scale is None:
+        if scale is None and not moved:
             np.multiply(x, factor, out=out, **settings)
-        elif np.ndim(factor) == 0 and factor == 1.0:
+        elif np.ndim(factor) == 0 and factor == 1.0 and not moved:
             np.multiply(x, scale, out=out, **settings)
         else:
-            for k in range(0, x.shape[0], _CHUNK):  # no temporary of length n
-                rows = slice(k, k + _CHUNK)
-                np.multiply(x[rows], scale[rows] * factor, out=out[rows], **settings)
+            n_columns = int(np.prod(x.shape[1:], dtype=np.int64))
+            chunk = max(_CHUNK // n_columns, 64) if moved else _CHUNK
+            for k in range(0, x.shape[0], chunk):  # no temporary of length n
+                rows = slice(k, k + chunk)
+                weights = factor if scale is None else scale[rows] * factor
+                part = x[rows if out_of is None else out_of[rows]]
+                if into is None:
+                    np.multiply(part, weights, out=out[rows], **settings)
+                else:
+                    out[into[rows]] = np.multiply(part, weights, **settings)

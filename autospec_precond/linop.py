@@ -292,17 +292,24 @@ class PolynomialPreconditioner(LinearOperator):
         with self._workspace(n_columns) as (start, *work):
             view = start.reshape(shape)
             for j, part in enumerate(sources):
-                _scaled(part, scale, factors[j], view[:, j], into=places)
+                if places is None:
+                    _scaled(part, scale, factors[j], view[:, j])
+                else:
+                    _scattered(part, scale, factors[j], start, places, j)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
                 inside = power_of_two(float(np.abs(image).max(initial=0.0)))
                 np.divide(image, inside, out=start, casting="same_kind")
             else:
                 inside = 1.0
-            view = self._run(start, work).reshape(shape)
+            result = self._run(start, work)
+            view = result.reshape(shape)
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
-                _scaled(view[:, j], scale, back, part, out_of=places)
+                if places is None:
+                    _scaled(view[:, j], scale, back, part)
+                else:
+                    _gathered(result, scale, back, part, places, j)
 
     def _range_factors(self, part):
         """Return powers of two, one per column, that bring it into float32's range."""
@@ -373,28 +380,48 @@ def _planes(x):
     return (x.real, x.imag) if x.dtype.kind == "c" else (x,)
 
 
-def _scaled(x, scale, factor, out, *, into=None, out_of=None):
-    """Set out <- x scale factor, in double precision whatever the types are.
-
-    Row i of `x` goes to row into[i] of `out`; row i of `out` comes from row out_of[i] of
-    `x`. Rows of `scale` are those of the other one.
-    """
+def _scaled(x, scale, factor, out):
+    """Set out <- x scale factor, in double precision whatever the types are."""
     settings = {"dtype": np.result_type(x.dtype, np.float64), "casting": "same_kind"}
-    moved = into is not None or out_of is not None
     # What is not finite comes out not finite; a warning would add nothing.
     with np.errstate(all="ignore"):
-        if scale is None and not moved:
+        if scale is None:
             np.multiply(x, factor, out=out, **settings)
-        elif np.ndim(factor) == 0 and factor == 1.0 and not moved:
+        elif np.ndim(factor) == 0 and factor == 1.0:
             np.multiply(x, scale, out=out, **settings)
         else:
-            n_columns = int(np.prod(x.shape[1:], dtype=np.int64))
-            chunk = max(_CHUNK // n_columns, 64) if moved else _CHUNK
-            for k in range(0, x.shape[0], chunk):  # no temporary of length n
-                rows = slice(k, k + chunk)
-                weights = factor if scale is None else scale[rows] * factor
-                part = x[rows if out_of is None else out_of[rows]]
-                if into is None:
-                    np.multiply(part, weights, out=out[rows], **settings)
-                else:
-                    out[into[rows]] = np.multiply(part, weights, **settings)
+            for k in range(0, x.shape[0], _CHUNK):  # no temporary of length n
+                rows = slice(k, k + _CHUNK)
+                np.multiply(x[rows], scale[rows] * factor, out=out[rows], **settings)
+
+
+def _scattered(x, scale, factor, out, places, part):
+    """Do the same, and put row i of `x` into row places[i] of a block.
+
+    The block consists of parts as wide as `x`; this is one of them.
+    """
+    from .kernels import cpu_order
+
+    n, width = x.shape[0], int(np.prod(x.shape[1:], dtype=np.int64))
+    out = out.reshape(n, -1)
+    for rows in _chunks(n, width):
+        piece = np.empty(x[rows].shape, out.dtype)
+        _scaled(x[rows], None if scale is None else scale[rows], factor, piece)
+        cpu_order.scatter(places[rows], piece.reshape(-1, width), out, part * width)
+
+
+def _gathered(x, scale, factor, out, places, part):
+    """Undo what `_scattered` does: row i of `out` comes from row places[i] of a block."""
+    from .kernels import cpu_order
+
+    n, width = out.shape[0], int(np.prod(out.shape[1:], dtype=np.int64))
+    x = x.reshape(n, -1)
+    for rows in _chunks(n, width):
+        piece = np.empty(out[rows].shape, x.dtype)
+        cpu_order.gather(places[rows], x, part * width, piece.reshape(-1, width))
+        _scaled(piece, None if scale is None else scale[rows], factor, out[rows])
+
+
+def _chunks(n, width):
+    size = max(_CHUNK // width, 64)
+    return [slice(k, k + size) for k in range(0, n, size)]

@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from autospec_precond import threads
 
-from . import reference
+from . import reference, slices
 from .cpu import jit
 
 __all__ = ["apply", "warmup"]
@@ -20,8 +20,6 @@ __all__ = ["apply", "warmup"]
 _WRITTEN = 8  # longest rows that are written out
 _PIECE = 4  # of longer rows
 _GROUPS = tuple((0,) * columns for columns in (8, 4, 1))  # columns at a time
-
-_SHIFT = 2**15  # as `slices.to_slices` adds to columns that are relative to the row
 
 # Not "reassoc": the order of a sum could then depend on the range that a row falls into.
 _FLAGS = {"contract"}
@@ -110,33 +108,33 @@ def _columns_of(group, q, k, lo, hi, entry, length, data, indices, c, a, b, g, b
 
 
 def _compiled(lines, name):
-    space = {"np": np, "shift": _SHIFT}
+    space = {"np": np, "shift": slices.SHIFT}
     exec("\n".join(lines), space)
     return space[name]
 
 
-def _vector_step(first, last, at, slices, data, indices, c, a, b, g, b1, x, b2, y):
+def _vector_step(first, last, at, table, data, indices, c, a, b, g, b1, x, b2, y):
     """Set y <- c x + a S b1 + b b1 - g b2 on rows first to last; y may be b2.
 
-    `at` is the slice that holds the first. Row i reads and writes only entry i of y.
+    `table` are the slices; number `at` holds the first row. Row i reads and writes only entry i of y.
     """
     while first < last:
-        row, entry, length = slices[at, 0], slices[at, 1], slices[at, 2]
+        row, entry, length = table[at, 0], table[at, 1], table[at, 2]
         at += 1
-        stop = min(slices[at, 0], last)
+        stop = min(table[at, 0], last)
         entry += (first - row) * length
         _rows(first, stop, entry, length, data, indices, c, a, b, g, b1, x, b2, y)
         first = stop
 
 
 def _block_step(
-    many, some, few, k, first, last, at, slices, data, indices, c, a, b, g, b1, x, b2, y
+    many, some, few, k, first, last, at, table, data, indices, c, a, b, g, b1, x, b2, y
 ):
     """Do the same for blocks of k columns in C order, handed on without their shape."""
     while first < last:
-        row, entry, length = slices[at, 0], slices[at, 1], slices[at, 2]
+        row, entry, length = table[at, 0], table[at, 1], table[at, 2]
         at += 1
-        stop = min(slices[at, 0], last)
+        stop = min(table[at, 0], last)
         entry += (first - row) * length
         part = first, stop, entry, length, data, indices, c, a, b, g, b1, x, b2, y
         q = 0
@@ -181,31 +179,31 @@ def apply(stored, coefficients, affine, x, work, n_threads=1):
     return b1
 
 
-def _ranges(slices, n_threads):
+def _ranges(table, n_threads):
     """Return first and last row, and the slice of the first, with as many entries in each."""
-    n, nnz, _ = slices[-1].tolist()
+    n, nnz, _ = table[-1].tolist()
     edges = [0]
     for k in range(1, n_threads):
         share = nnz * k // n_threads
-        at = int(np.searchsorted(slices[:-1, 1], share, side="right")) - 1
-        row, entry, length = slices[at].tolist()
+        at = int(np.searchsorted(table[:-1, 1], share, side="right")) - 1
+        row, entry, length = table[at].tolist()
         edges.append(max(edges[-1], row + (share - entry) // max(length, 1)))
     edges.append(n)
     ranges = []
     for first, last in zip(edges[:-1], edges[1:], strict=True):
         if first < last:
-            at = int(np.searchsorted(slices[:-1, 0], first, side="right")) - 1
+            at = int(np.searchsorted(table[:-1, 0], first, side="right")) - 1
             ranges.append((first, last, at))
     return ranges
 
 
 def warmup():
     """Compile for real values; see `autospec_precond.warmup`."""
-    slices = np.array([[0, 0, 0], [1, 0, 0]])
+    table = np.array([[0, 0, 0], [1, 0, 0]])
     for index in _INDEX:
         for values, vectors in _TYPES:
             one = np.ones(1, vectors)
-            matrix = slices, np.empty(0, values), np.empty(0, index)
+            matrix = table, np.empty(0, values), np.empty(0, index)
             rest = (0, 1, 0, *matrix, *(one[0],) * 4, one, one, one, one.copy())
             _vector(*rest)
             _block(*_GROUPS, 1, *rest)

@@ -7,7 +7,7 @@ one before did. Slices are as long as the run of equal lengths: nothing is padde
 
 import numpy as np
 
-__all__ = ["MEAN_LENGTH", "WINDOW", "order_rows", "product", "to_slices"]
+__all__ = ["MEAN_LENGTH", "SHIFT", "WINDOW", "order_rows", "product", "to_slices"]
 
 # Rows whose lengths are sorted. On a random triangulation of 5e5 points 2048 were 3 %
 # slower, 32,768 no faster, and too many for the short indices.
@@ -16,7 +16,8 @@ WINDOW = 8192
 # Rows of more entries on average are summed by vector instructions as they are.
 MEAN_LENGTH = 16
 
-_SHORT = 2**15  # columns that an index of 16 bits can lie to either side of the row
+# An index of 16 bits is column less row plus this.
+SHIFT = 2**15
 
 
 def order_rows(matrix):
@@ -38,9 +39,10 @@ def order_rows(matrix):
     n = matrix.shape[0]
     given = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
     order = np.empty_like(given)
-    cpu_order.breadth_first(matrix.indptr, matrix.indices, order)
-    before = cpu_order.distances(matrix.indptr, matrix.indices, given)[0]
-    after = cpu_order.distances(matrix.indptr, matrix.indices, _inverse(order))[0]
+    pattern = _unsigned(matrix.indptr), _unsigned(matrix.indices)
+    cpu_order.breadth_first(*pattern, order)
+    before = cpu_order.mean_distance(*pattern, given)
+    after = cpu_order.mean_distance(*pattern, _inverse(order))
     if after >= before / 2:
         order = given
     # Numbers of 16 bits are sorted digit by digit; longer rows are rare.
@@ -67,7 +69,7 @@ def to_slices(matrix, values, order):
     -------
     data, indices : ndarray, shape (nnz,)
         Entries and their columns, row by row; columns as uint32, or as uint16 where all
-        lie near: column less row plus 2^15.
+        lie near: column less row plus `SHIFT`.
     slices : ndarray of int64, shape (n_slices + 1, 3)
         First row, first entry and length of the rows; ends with (n, nnz, 0).
     places : ndarray of int, shape (n,)
@@ -85,14 +87,13 @@ def to_slices(matrix, values, order):
     slices = np.concatenate(
         [np.stack([first, starts[first], lengths[first]], axis=1), ends], dtype=np.int64
     )
-    farthest = cpu_order.distances(matrix.indptr, matrix.indices, places)[1]
-    near = farthest < _SHORT
-    indices = np.empty(values.size, np.uint16 if near else np.uint32)
+    pattern = _unsigned(matrix.indptr), _unsigned(matrix.indices)
     data = np.empty_like(values)
-    shift = _SHORT if near else 0
-    cpu_order.move(
-        matrix.indptr, matrix.indices, values, order, places, starts, shift, indices, data
-    )
+    for kind, shift in ((np.uint16, SHIFT), (np.uint32, 0)):
+        indices = np.empty(values.size, kind)
+        farthest = cpu_order.move(*pattern, values, places, starts, shift, indices, data)
+        if farthest < SHIFT:
+            break
     return data, indices, slices, places
 
 
@@ -115,10 +116,15 @@ def product(data, indices, slices, x):
     for (row, entry, length), (end, last, _) in zip(slices[:-1], slices[1:], strict=True):
         columns = indices[entry:last].astype(np.int64).reshape(end - row, length)
         if indices.dtype == np.uint16:
-            columns += np.arange(row, end)[:, None] - _SHORT
+            columns += np.arange(row, end)[:, None] - SHIFT
         weights = data[entry:last].reshape(end - row, length)
         y[row:end] = np.einsum("ij,ij...->i...", weights, x[columns])
     return y
+
+
+def _unsigned(indices):
+    # Signed indices would get a wrap-around test per entry.
+    return indices.view(f"u{indices.itemsize}")
 
 
 def _inverse(order):

@@ -63,7 +63,7 @@ def make(
         How an explicit sparse A is stored for the products: by rows; by diagonals (at
         most 128); or by slices, rows of equal length in an order of our own. By default
         diagonals where they take fewer bytes than rows, else slices for a large A with
-        fewer than 16 entries per row, else rows.
+        fewer than 24 entries per row, else rows.
     kernel : {'reference', 'fused'}, optional
         For tests and bug reports; fused where it exists by default.
     n_threads : int, optional

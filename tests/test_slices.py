@@ -43,8 +43,8 @@ def pattern(n, structure, rng):
         P = (i == j) | (i == n // 3)
     elif structure == "empty":
         P = (rng.random((n, n)) < 4 / n) & (i % 3 > 0) & (j % 3 > 0)
-    elif structure == "every_length":  # row i has about i entries, up to 40
-        P = (abs(i - j) <= np.minimum(i, j) / 2) & (abs(i - j) <= 20)
+    elif structure == "every_length":  # row i has i + 1 entries in a triangle of 40 rows
+        P = (i // 40 == j // 40) & (i % 40 + j % 40 < 40)
     elif structure == "two_parts":
         P = (rng.random((n, n)) < 4 / n) & (i % 2 == j % 2)
     return P | P.T
@@ -206,7 +206,7 @@ def test_the_matrices_of_the_twins_have_the_rows_they_promise(rng):
     assert {0, 257} & lengths["arrow"] == {257}
     assert 0 in lengths["empty"]
     assert lengths["nothing"] == {0}
-    assert set(range(1, 41)) <= lengths["every_length"] | {2, 3}
+    assert set(range(1, 41)) <= lengths["every_length"]
 
 
 @pytest.mark.parametrize("shape", [(257,), (257, 3), (257, 9)])
@@ -268,11 +268,13 @@ def test_the_order_does_not_show(n_threads, precision, base, dtype, rng):
     plain = ap.make(A, storage="csr", **given)
     assert (M.storage, M.kernel, plain.storage) == ("sell", "fused", "csr")
     assert not np.array_equal(M._parts.stored.places, np.arange(300))
-    bits = np.float64 if precision == "double" and dtype(0).real.itemsize > 4 else np.float32
+    double = precision == "double" and dtype(0).real.itemsize > 4
+    bits = np.float64 if double else np.float32
     dense = M @ np.eye(300, dtype=dtype)
     size = np.abs(dense).max()
     assert np.abs(dense - dense.conj().T).max() <= tolerance(8, bits) * size
-    for shape, order in (((300,), "C"), ((300, 5), "C"), ((300, 5), "F"), ((2, 300, 3), "C")):
+    shapes = ((300,), "C"), ((300, 5), "C"), ((300, 5), "F"), ((2, 300, 3), "C")
+    for shape, order in shapes:
         for kind in (np.int64, np.float32, np.float64, np.complex64, np.complex128):
             x = np.asarray(10 * random_block(rng, shape, np.complex128), order=order)
             x = (x if np.dtype(kind).kind == "c" else x.real).astype(kind)
@@ -376,13 +378,12 @@ def test_chosen_for_many_short_rows_in_no_order(rng, monkeypatch):
     monkeypatch.setattr(layout, "_UNORDERED", 300)
     assert ap.make(A, degree=2).storage == "sell"
     assert ap.make(A, degree=2, storage="csr").storage == "csr"
-    assert ap.make(A, degree=2, kernel="reference").storage == "csr"
     assert ap.make(poisson2d(20), degree=2).storage == "dia"
     full = sp.csr_array(np.eye(300) + 1e-3)
     assert ap.make(full, degree=2).storage == "csr"
     assert ap.make(full, degree=2, storage="sell").storage == "sell"
     report = ap.make(A, degree=2).report
-    assert "fused, storage sell, precision mixed, threads 1" in dict(report.rows())["kernel"]
+    assert "fused, storage sell, precision mixed" in dict(report.rows())["kernel"]
     assert report.to_dict()["storage"] == "sell"
     assert report.n_powers == 1
 

@@ -127,9 +127,10 @@ def warmup() -> None:
     -----
     Takes some seconds the first time on a machine; the result is kept on disk where
     Numba finds a writable place, and later processes load it. Afterwards nothing is
-    compiled again in this process for matrices stored as rows ('csr'), nor for vectors
-    and real matrices of 3, 5, 7 or 9 diagonals. Other numbers of diagonals are compiled
-    when they are first met, in 0.3 to 2 seconds.
+    compiled again in this process for matrices stored as rows ('csr'), for real ones
+    in slices ('sell'), nor for vectors and real matrices of 3, 5, 7 or 9 diagonals. Other
+    numbers of diagonals, and complex slices, are compiled when they are first met, in 0.3
+    to 3 seconds.
 
     Examples
     --------

@@ -1,11 +1,12 @@
 """The fused kernel for slices of rows of equal length.
 
 Rows of up to eight entries are written out for each length, longer ones in pieces of four:
-no branch depends on a row. Blocks are taken several columns at a time, so that an entry is
-read once for all of them and the compiler makes vector instructions across the columns.
+no branch depends on a row. In blocks four entries at a time serve all columns, and the
+compiler makes vector instructions across these.
 """
 
 import functools
+import itertools
 
 import numpy as np
 from numba.extending import overload
@@ -19,22 +20,23 @@ __all__ = ["apply", "warmup"]
 
 _WRITTEN = 8  # longest rows that are written out
 _PIECE = 4  # of longer rows
-_GROUPS = tuple((0,) * columns for columns in (8, 4, 1))  # columns at a time
 
 # Not "reassoc": the order of a sum could then depend on the range that a row falls into.
 _FLAGS = {"contract"}
 _OPTIONS = {"nogil": True, "fastmath": _FLAGS, "error_model": "numpy"}
 
+_SHIFT = slices.SHIFT
+
 _INDEX = (np.uint16, np.uint32)
 _TYPES = ((np.float32, np.float32), (np.float32, np.float64), (np.float64, np.float64))
 
 
-def _rows(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y):  # pragma: no cover
-    """Set y <- c x + a S b1 + b b1 - g b2 on rows lo to hi, all of one length."""
+def _rows(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, y):  # pragma: no cover
+    """Set y <- c x + a S b1 + b b1 - g y on rows lo to hi, all of one length."""
 
 
 @overload(_rows, jit_options=_OPTIONS)
-def _rows_of(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y):
+def _rows_of(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, y):
     """Generate `_rows`; unsigned throughout, signed numbers get a test per entry."""
     near = indices.dtype.bitwidth == 16
 
@@ -47,14 +49,14 @@ def _rows_of(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y):
         return " + ".join(term(j) for j in range(terms))
 
     lines = [
-        "def rows(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y):",
+        "def rows(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, y):",
         " e = np.uint64(entry)",
     ]
     head = [
         "  for i in range(np.uint64(lo), np.uint64(hi)):",
         *(["   o = i - np.uint64(shift)"] if near else []),
     ]
-    last = "   y[i] = (c * x[i] + b * b1[i] - g * b2[i])"
+    last = "   y[i] = (c * x[i] + b * b1[i] - g * y[i])"
     for terms in range(_WRITTEN + 1):
         lines += [f" {'el' if terms else ''}if length == {terms}:", *head]
         lines += [f"{last} + a * ({total(terms)})" if terms else last]
@@ -74,79 +76,54 @@ def _rows_of(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y):
         "    e += np.uint64(1)",
         f"{last} + a * acc",
     ]
-    return _compiled(lines, "rows")
-
-
-def _columns(group, q, k, lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y):
-    """Do the same for columns q, q + 1, ... of k, as many as `group` has items."""
-
-
-@overload(_columns, jit_options=_OPTIONS)
-def _columns_of(group, q, k, lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y):
-    """Generate `_columns`, with one sum for each column."""
-    near = indices.dtype.bitwidth == 16
-    names = "group, q, k, lo, hi, entry, length, data, indices, c, a, b, g, b1, x, b2, y"
-    columns = [f"np.uint64({j})" for j in range(len(group))]
-    lines = [
-        f"def columns({names}):",
-        " e = np.uint64(entry)",
-        " first, width = np.uint64(q), np.uint64(k)",
-        " for i in range(np.uint64(lo), np.uint64(hi)):",
-        *(f"  s{j} = y.dtype.type(0)" for j in range(len(group))),
-        "  for _ in range(np.uint64(length)):",
-        "   d = data[e]",
-        f"   o = ({'i - np.uint64(shift) + ' if near else ''}indices[e]) * width + first",
-        *(f"   s{j} += d * b1[o + {column}]" for j, column in enumerate(columns)),
-        "   e += np.uint64(1)",
-        "  o = i * width + first",
-        *(
-            f"  y[o + {p}] = (c * x[o + {p}] + b * b1[o + {p}] - g * b2[o + {p}]) + a * s{j}"
-            for j, p in enumerate(columns)
-        ),
-    ]
-    return _compiled(lines, "columns")
-
-
-def _compiled(lines, name):
     space = {"np": np, "shift": slices.SHIFT}
     exec("\n".join(lines), space)
-    return space[name]
+    return space["rows"]
 
 
-def _vector_step(first, last, at, table, data, indices, c, a, b, g, b1, x, b2, y):
-    """Set y <- c x + a S b1 + b b1 - g b2 on rows first to last; y may be b2.
+def _vector_step(first, last, at, table, data, indices, c, a, b, g, b1, x, y):
+    """Set y <- c x + a S b1 + b b1 - g y on rows first to last.
 
-    `table` are the slices; number `at` holds the first row. Row i reads and writes only entry i of y.
+    `table` are the slices; number `at` holds the first row. Row i reads and writes only
+    entry i of y.
     """
     while first < last:
         row, entry, length = table[at, 0], table[at, 1], table[at, 2]
         at += 1
         stop = min(table[at, 0], last)
         entry += (first - row) * length
-        _rows(first, stop, entry, length, data, indices, c, a, b, g, b1, x, b2, y)
+        _rows(first, stop, entry, length, data, indices, c, a, b, g, b1, x, y)
         first = stop
 
 
-def _block_step(
-    many, some, few, k, first, last, at, table, data, indices, c, a, b, g, b1, x, b2, y
-):
-    """Do the same for blocks of k columns in C order, handed on without their shape."""
+def _block_step(k, first, last, at, table, data, indices, c, a, b, g, b1, x, y):
+    """Set y <- c x + a S b1 + b b1 - g y for k columns in C order, without their shape."""
+    near = indices.itemsize == 2
+    width = np.uint64(k)
     while first < last:
         row, entry, length = table[at, 0], table[at, 1], table[at, 2]
         at += 1
         stop = min(table[at, 0], last)
-        entry += (first - row) * length
-        part = first, stop, entry, length, data, indices, c, a, b, g, b1, x, b2, y
-        q = 0
-        while q + len(many) <= k:
-            _columns(many, q, k, *part)
-            q += len(many)
-        while q + len(some) <= k:
-            _columns(some, q, k, *part)
-            q += len(some)
-        while q < k:
-            _columns(few, q, k, *part)
-            q += len(few)
+        e = np.uint64(entry + (first - row) * length)
+        for i in range(np.uint64(first), np.uint64(stop)):
+            own = i * width
+            base = i - np.uint64(_SHIFT) if near else np.uint64(0)
+            for q in range(width):
+                y[own + q] = c * x[own + q] + b * b1[own + q] - g * y[own + q]
+            for _ in range(length // 4):
+                f, d0, o0 = e + np.uint64(1), a * data[e], (base + indices[e]) * width
+                h, d1, o1 = f + np.uint64(1), a * data[f], (base + indices[f]) * width
+                m, d2, o2 = h + np.uint64(1), a * data[h], (base + indices[h]) * width
+                e, d3, o3 = m + np.uint64(1), a * data[m], (base + indices[m]) * width
+                for q in range(width):
+                    y[own + q] += (d0 * b1[o0 + q] + d1 * b1[o1 + q]) + (
+                        d2 * b1[o2 + q] + d3 * b1[o3 + q]
+                    )
+            for _ in range(length % 4):
+                d0, o0 = a * data[e], (base + indices[e]) * width
+                e += np.uint64(1)
+                for q in range(width):
+                    y[own + q] += d0 * b1[o0 + q]
         first = stop
 
 
@@ -161,26 +138,25 @@ def apply(stored, coefficients, affine, x, work, n_threads=1):
         np.multiply(x, x.dtype.type(coefficients[0]), out=y)
         return y
     ranges = _ranges(stored.slices, n_threads)
-    if x.ndim == 1:
-        step, shape = _vector, ()
-    else:
-        step, shape = _block, (*_GROUPS, x.shape[1])
+    step, width = (_vector, ()) if x.ndim == 1 else (_block, (x.shape[1],))
+    matrix = stored.slices, stored.data, stored.indices
     real = x.real.dtype.type
-    b1 = b2 = x
+    b1 = x
     for factors in reference.steps(coefficients, affine):
         c, a, b, g = map(real, factors)
-        vectors = (v.reshape(-1) for v in (b1, x, b2 if g else x, y))
-        rest = (stored.slices, stored.data, stored.indices, c, a, b, g, *vectors)
+        if not g:  # scratch may hold a NaN, and 0 * NaN is not 0
+            y[...] = 0
+        vectors = (v.reshape(-1) for v in (b1, x, y))
+        rest = (*matrix, c, a, b, g, *vectors)
         threads.run(
-            (functools.partial(step, *shape, *part, *rest) for part in ranges), n_threads
+            (functools.partial(step, *width, *rows, *rest) for rows in ranges), n_threads
         )
-        b2, b1 = b1, y
-        y, spare = spare, y
+        b1, y, spare = y, spare, y
     return b1
 
 
 def _ranges(table, n_threads):
-    """Return first and last row, and the slice of the first, with as many entries in each."""
+    """Return ranges of as many entries: first and last row, slice of the first."""
     n, nnz, _ = table[-1].tolist()
     edges = [0]
     for k in range(1, n_threads):
@@ -190,7 +166,7 @@ def _ranges(table, n_threads):
         edges.append(max(edges[-1], row + (share - entry) // max(length, 1)))
     edges.append(n)
     ranges = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         if first < last:
             at = int(np.searchsorted(table[:-1, 0], first, side="right")) - 1
             ranges.append((first, last, at))
@@ -204,6 +180,6 @@ def warmup():
         for values, vectors in _TYPES:
             one = np.ones(1, vectors)
             matrix = table, np.empty(0, values), np.empty(0, index)
-            rest = (0, 1, 0, *matrix, *(one[0],) * 4, one, one, one, one.copy())
+            rest = (0, 1, 0, *matrix, *(one[0],) * 4, one, one, one.copy())
             _vector(*rest)
-            _block(*_GROUPS, 1, *rest)
+            _block(1, *rest)

@@ -5,6 +5,8 @@ ends. Rows sorted by their length within windows, the sigma of SELL-C-sigma, end
 one before did. Slices are as long as the run of equal lengths: nothing is padded.
 """
 
+import itertools
+
 import numpy as np
 
 __all__ = ["MEAN_LENGTH", "SHIFT", "WINDOW", "order_rows", "product", "to_slices"]
@@ -13,8 +15,9 @@ __all__ = ["MEAN_LENGTH", "SHIFT", "WINDOW", "order_rows", "product", "to_slices
 # slower, 32,768 no faster, and too many for the short indices.
 WINDOW = 8192
 
-# Rows of more entries on average are summed by vector instructions as they are.
-MEAN_LENGTH = 16
+# Rows of more entries on average are summed by vector instructions as they are. With 16,
+# tetrahedra in no order, slices were 2.5 times as fast as rows.
+MEAN_LENGTH = 24
 
 # An index of 16 bits is column less row plus this.
 SHIFT = 2**15
@@ -113,7 +116,7 @@ def product(data, indices, slices, x):
         The product.
     """
     y = np.zeros(x.shape, np.result_type(data, x))
-    for (row, entry, length), (end, last, _) in zip(slices[:-1], slices[1:], strict=True):
+    for (row, entry, length), (end, last, _) in itertools.pairwise(slices):
         columns = indices[entry:last].astype(np.int64).reshape(end - row, length)
         if indices.dtype == np.uint16:
             columns += np.arange(row, end)[:, None] - SHIFT

@@ -30,7 +30,7 @@ def make(
     engine: str | os.PathLike | None = None,
     polynomial: Polynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
-    storage: Literal["csr", "dia"] | None = None,
+    storage: Literal["csr", "dia", "sell"] | None = None,
     kernel: Literal["reference", "fused"] | None = None,
     n_threads: int | None = None,
     n_probe: int | None = None,
@@ -60,9 +60,11 @@ def make(
     precision : {'single', 'mixed', 'double'}, optional
         float32 values and vectors; float32 values and vectors of A's precision (the
         default); values and vectors in double.
-    storage : {'csr', 'dia'}, optional
-        How an explicit sparse A is stored for the products: by rows, or by diagonals
-        (at most 128). By default the one of fewer bytes.
+    storage : {'csr', 'dia', 'sell'}, optional
+        How an explicit sparse A is stored for the products: by rows; by diagonals (at
+        most 128); or by slices, rows of equal length in an order of our own. By default
+        diagonals where they take fewer bytes than rows, else slices for a large A with
+        fewer than 24 entries per row, else rows.
     kernel : {'reference', 'fused'}, optional
         For tests and bug reports; fused where it exists by default.
     n_threads : int, optional
@@ -309,7 +311,7 @@ def _costs(operand, stored, precision, vectors, kernel=None, n_threads=None):
         8 if kind == "operator" or precision == "double" else 4,
         vectors.itemsize,
         kernel == "fused",
-        stored.n_bytes if kind == "dia" else None,
+        stored.n_bytes if kind in ("dia", "sell") else None,
         kind,
         n_threads
         or kernels.choose_threads(stored, kernel, n, cost.CANDIDATES[-1], vectors.itemsize),

@@ -177,7 +177,9 @@ def of_constant(polynomial, *, dtype=np.float64, high_is_rigorous=False):
     ----------
     polynomial : Polynomial
         Of degree 0, positive.
-    dtype, high_is_rigorous
+    dtype : dtype, optional
+        As for `certify`.
+    high_is_rigorous : bool, optional
         As for `certify`.
 
     Returns

@@ -399,7 +399,8 @@ class Chooser:
 
         def apply(x):
             x = (x if inner is None else inner(x)).astype(self.vector_dtype)
-            result = run(x, (np.empty_like(x), np.empty_like(x)))
+            x = self.stored.arranged(x)
+            result = self.stored.restored(run(x, (np.empty_like(x), np.empty_like(x))))
             return result.astype(self.based.dtype) / self.stored.unit
 
         self.n_products += probing.n_check_products(polynomial.degree)

@@ -184,7 +184,7 @@ class PolynomialPreconditioner(LinearOperator):
 
     @property
     def storage(self) -> str:
-        """How the based operator is stored: 'csr', 'dia', 'dense' or 'operator'."""
+        """How A is stored: 'csr', 'dia', 'sell', 'dense' or 'operator'."""
         return self._parts.stored.kind
 
     @property
@@ -428,7 +428,7 @@ class PolynomialPreconditioner(LinearOperator):
         targets = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in targets]
         rest = sources[0].shape[1:]
         shape = (n, len(sources), *rest)
-        scale = self._parts.scale
+        scale, places = self._parts.scale, self._parts.stored.places
         if scale is not None:
             scale = scale.reshape(n, *(1 for _ in rest))
         n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
@@ -436,7 +436,10 @@ class PolynomialPreconditioner(LinearOperator):
         with self._workspace(n_columns) as (start, *work):
             view = start.reshape(shape)
             for j, part in enumerate(sources):
-                _scaled(part, scale, factors[j], view[:, j])
+                if places is None:
+                    _scaled(part, scale, factors[j], view[:, j])
+                else:
+                    _scattered(part, scale, factors[j], start, places, j)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
                 largest = float(np.abs(image).max(initial=0.0))
@@ -444,10 +447,14 @@ class PolynomialPreconditioner(LinearOperator):
                 np.divide(image, inside, out=start, casting="same_kind")
             else:
                 inside = 1.0
-            view = self._run(start, work, n_threads).reshape(shape)
+            result = self._run(start, work, n_threads)
+            view = result.reshape(shape)
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
-                _scaled(view[:, j], scale, back, part)
+                if places is None:
+                    _scaled(view[:, j], scale, back, part)
+                else:
+                    _gathered(result, scale, back, part, places, j)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
 
@@ -535,3 +542,35 @@ def _scaled(x, scale, factor, out):
             for k in range(0, x.shape[0], _CHUNK):  # no temporary of length n
                 rows = slice(k, k + _CHUNK)
                 np.multiply(x[rows], scale[rows] * factor, out=out[rows], **settings)
+
+
+def _scattered(x, scale, factor, out, places, part):
+    """Do the same, and put row i of `x` into row places[i] of a block.
+
+    The block consists of parts as wide as `x`; this is one of them.
+    """
+    from .kernels import cpu_order
+
+    n, width = x.shape[0], int(np.prod(x.shape[1:], dtype=np.int64))
+    out = out.reshape(n, -1)
+    for rows in _chunks(n, width):
+        piece = np.empty(x[rows].shape, out.dtype)
+        _scaled(x[rows], None if scale is None else scale[rows], factor, piece)
+        cpu_order.scatter(places[rows], piece.reshape(-1, width), out, part * width)
+
+
+def _gathered(x, scale, factor, out, places, part):
+    """Undo what `_scattered` does: row i of `out` comes from row places[i] of a block."""
+    from .kernels import cpu_order
+
+    n, width = out.shape[0], int(np.prod(out.shape[1:], dtype=np.int64))
+    x = x.reshape(n, -1)
+    for rows in _chunks(n, width):
+        piece = np.empty(out[rows].shape, x.dtype)
+        cpu_order.gather(places[rows], x, part * width, piece.reshape(-1, width))
+        _scaled(piece, None if scale is None else scale[rows], factor, out[rows])
+
+
+def _chunks(n, width):
+    size = max(_CHUNK // width, 64)
+    return [slice(k, k + size) for k in range(0, n, size)]

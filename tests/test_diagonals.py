@@ -312,7 +312,7 @@ def test_bytes_are_counted_as_they_are_stored():
 @pytest.mark.parametrize(
     ("A", "given", "message"),
     [
-        (poisson1d(5), {"storage": "bsr"}, "must be one of 'csr', 'dia'; got 'bsr'"),
+        (poisson1d(5), {"storage": "bsr"}, "one of 'csr', 'dia', 'sell'; got 'bsr'"),
         (
             sp.csr_array(np.eye(200) + 1e-3),
             {"storage": "dia"},

@@ -172,7 +172,9 @@ def run(program, **environment):
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize(("storage", "n_threads"), [("csr", 1), ("csr", 2), ("dia", 2)])
+@pytest.mark.parametrize(
+    ("storage", "n_threads"), [("csr", 1), ("csr", 2), ("dia", 2), ("sell", 2)]
+)
 def test_threads_and_forks_get_the_serial_bits(
     layer, program, storage, n_threads, tmp_path
 ):

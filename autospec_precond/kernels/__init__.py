@@ -15,7 +15,7 @@ __all__ = [
 
 KERNELS = ("reference", "fused")
 
-_FUSED = {"csr": "cpu", "dia": "cpu_dia"}  # modules by kind of `Stored`
+_FUSED = {"csr": "cpu", "dia": "cpu_dia", "sell": "cpu_sell"}  # modules by kind of `Stored`
 
 
 def select(kind, kernel=None):
@@ -87,8 +87,9 @@ def choose_threads(stored, kernel, n, degree, vector_bytes):
     if kernel != "fused" or degree == 0:
         return 1
     n_bytes = stored.n_bytes + 3 * n * vector_bytes
-    # Rows meet after every product, and take about 4 times as long for a byte.
-    between = 4 * n_bytes if stored.kind == "csr" else degree * n_bytes / 2
+    # Threads meet twice in an application by diagonals, after every product else. A byte
+    # takes about 4 times as long as by diagonals in rows, and 3 times in slices.
+    between = {"csr": 4, "sell": 3, "dia": degree / 2}[stored.kind] * n_bytes
     if between < plans.WORTH_THREADS:
         return 1
     from . import cpu
@@ -126,17 +127,17 @@ def warmup() -> None:
     -----
     Takes some seconds the first time on a machine; the result is kept on disk where
     Numba finds a writable place, and later processes load it. Afterwards nothing is
-    compiled again in this process for matrices stored as rows ('csr'), nor for vectors
-    and real matrices of 3, 5, 7 or 9 diagonals. Other numbers of diagonals are compiled
-    when they are first met, in 0.3 to 2 seconds.
+    compiled again in this process for matrices stored as rows ('csr'), for real ones
+    in slices ('sell'), nor for vectors and real matrices of 3, 5, 7 or 9 diagonals. Other
+    numbers of diagonals, and complex slices, are compiled when they are first met, in 0.3
+    to 3 seconds.
 
     Examples
     --------
     >>> import autospec_precond
     >>> autospec_precond.warmup()
     """
-    from . import cpu, cpu_cg, cpu_dia
+    from . import cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell
 
-    cpu.warmup()
-    cpu_cg.warmup()
-    cpu_dia.warmup()
+    for module in (cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell):
+        module.warmup()

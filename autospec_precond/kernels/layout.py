@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from . import diagonals
+from . import diagonals, slices
 
 __all__ = [
     "PRECISIONS",
@@ -19,12 +19,15 @@ __all__ = [
 ]
 
 PRECISIONS = ("single", "mixed", "double")
-STORAGES = ("csr", "dia")
+STORAGES = ("csr", "dia", "sell")
 
-# Rows from which on the time that a kernel for many diagonals takes to compile pays.
+# Rows from which on it pays to compile for many diagonals.
 _LARGE = 100_000
 
 _SAMPLE = 128  # rows that are looked at before all are
+# Rows from which on an order of short rows is looked for, in the time of 10 to 25 products
+# of SciPy's: each product of the kernel then saves one half to one of these.
+_UNORDERED = 50_000
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,24 @@ class Stored:
     Attributes
     ----------
     kind : str
-        'csr', 'dia', 'dense' or 'operator'.
+        'csr', 'dia', 'sell', 'dense' or 'operator'.
     data : ndarray or None
-        Values: (nnz,) for 'csr', (n, n) for 'dense'; for 'dia' as
+        Values: (nnz,) for 'csr' and 'sell', (n, n) for 'dense'; for 'dia' as
         `diagonals.to_diagonals` returns them.
-    indices, indptr : ndarray or None
-        Of 'csr', in the width SciPy gave them.
+    indices : ndarray or None
+        Of 'csr', in the width SciPy gave them; of 'sell', as `slices.to_slices` returns
+        them.
+    indptr : ndarray or None
+        Of 'csr', in the width SciPy gave it.
     offsets : ndarray or None
         Of 'dia': column less row of the diagonals stored, in rising order.
     half : bool
         Of 'dia': whether diagonals above the main one stand for those below it, too.
+    slices : ndarray or None
+        Of 'sell': as `slices.to_slices` returns them.
+    places : ndarray or None
+        Of 'sell': row and column i of S is row and column places[i] of what is stored.
+        Kernels and `product` take and return vectors in the order of what is stored.
     function : callable or None
         The product of 'operator'.
     unit : float
@@ -56,13 +67,15 @@ class Stored:
     indptr: np.ndarray | None = None
     offsets: np.ndarray | None = None
     half: bool = False
+    slices: np.ndarray | None = None
+    places: np.ndarray | None = None
     function: object = None
     unit: float = 1.0
 
     @property
     def n_bytes(self):
-        """Number of bytes of values and indices; 0 for an operator."""
-        arrays = (self.data, self.indices, self.indptr, self.offsets)
+        """Number of bytes that a product reads of it; 0 for an operator."""
+        arrays = (self.data, self.indices, self.indptr, self.offsets, self.slices)
         return sum(array.nbytes for array in arrays if array is not None)
 
     def product(self, x):
@@ -84,8 +97,44 @@ class Stored:
             return self.data @ x
         if self.kind == "dia":
             return diagonals.product(self.data, self.offsets, self.half, x)
+        if self.kind == "sell":
+            return slices.product(self.data, self.indices, self.slices, x)
         n = self.indptr.size - 1
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(n, n)) @ x
+
+    def arranged(self, x):
+        """Return a vector of S in the order of what is stored.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n,) or (n, k)
+            Vector or block.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            Itself where the order is the same.
+        """
+        if self.places is None:
+            return x
+        result = np.empty_like(x)
+        result[self.places] = x
+        return result
+
+    def restored(self, x):
+        """Return a vector in the order of S.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n,) or (n, k)
+            As `arranged` returns it.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            Itself where the order is the same.
+        """
+        return x if self.places is None else x[self.places]
 
     def writeable(self):
         """Return the same with arrays that may be written.
@@ -96,7 +145,7 @@ class Stored:
             Itself, but for read-only arrays: shared memory hands such on, and Numba
             would compile the kernel again for them.
         """
-        names = ("data", "indices", "indptr", "offsets")
+        names = ("data", "indices", "indptr", "offsets", "slices", "places")
         arrays = {name: getattr(self, name) for name in names}
         copies = {k: a.copy() for k, a in arrays.items() if not _may_be_written(a)}
         return replace(self, **copies) if copies else self
@@ -172,7 +221,8 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     precision : str
         'single', 'mixed' or 'double'; float32 values but for 'double'.
     storage : str, optional
-        'csr' or 'dia'; by default the one of fewer bytes.
+        'csr', 'dia' or 'sell'. By default diagonals where they take fewer bytes than
+        rows; else slices for many short rows, whose order is worth being looked for.
     foreseen : Foreseen, optional
         What `foresee` has found for this matrix.
 
@@ -207,11 +257,22 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     if foreseen is not None:
         offsets = foreseen.offsets
     else:
-        offsets = None if storage == "csr" else _offsets(matrix, values, storage)
-    if offsets is None:
-        return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)
-    data, offsets, half = diagonals.to_diagonals(matrix, data, offsets)
-    return Stored("dia", data, offsets=offsets, half=half, unit=unit)
+        by_diagonals = storage in ("dia", None)
+        offsets = _offsets(matrix, values, storage) if by_diagonals else None
+    if offsets is not None:
+        data, offsets, half = diagonals.to_diagonals(matrix, data, offsets)
+        return Stored("dia", data, offsets=offsets, half=half, unit=unit)
+    if storage == "sell" or (storage is None and _many_short_rows(matrix)):
+        order = slices.order_rows(matrix)
+        names = ("data", "indices", "slices", "places")
+        parts = dict(zip(names, slices.to_slices(matrix, data, order), strict=True))
+        return Stored("sell", **parts, unit=unit)
+    return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)
+
+
+def _many_short_rows(matrix):
+    n = matrix.shape[0]
+    return n >= _UNORDERED and matrix.nnz < slices.MEAN_LENGTH * n
 
 
 def foresee(matrix, dtype, precision):
@@ -237,7 +298,8 @@ def foresee(matrix, dtype, precision):
     offsets = _offsets(matrix, values, None)
     if offsets is None:
         each = values.itemsize + matrix.indices.itemsize
-        return Foreseen("csr", matrix.nnz * each)
+        kind = "sell" if _many_short_rows(matrix) else "csr"
+        return Foreseen(kind, matrix.nnz * each)
     n = matrix.shape[0]
     size = diagonals.dia_bytes(n, offsets.size, values.itemsize, values.kind == "c")
     return Foreseen("dia", size, offsets)

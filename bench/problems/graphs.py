@@ -1,8 +1,8 @@
-"""Laplacians of random geometric graphs."""
+"""Random geometric graphs and triangulations."""
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
+from scipy.spatial import Delaunay, cKDTree
 
 from .registry import Problem, problem
 
@@ -29,3 +29,27 @@ def geograph(n, neighbours=10, eps=1e-4, seed=0):
     W = W + W.T
     degree = np.asarray(W.sum(axis=1)).ravel()
     return Problem(sp.csr_array(sp.diags_array(degree + eps) - W), "spd")
+
+
+@problem
+def delaunay2d(n, shift=1.0, seed=0):
+    """Linear elements on the Delaunay triangulation of random points; n unknowns.
+
+    Stiffness plus `shift` times the mass matrix, natural boundary. The points are uniform
+    in the unit square and numbered as they were drawn: neighbours are far from each other
+    in memory. About 7 entries per row, 4 to 20.
+    """
+    points = np.random.default_rng(int(seed)).random((n, 2))
+    corners = Delaunay(points).simplices
+    a, b, c = (points[corners[:, k]] for k in range(3))
+    edges = c - b, a - c, b - a
+    area = abs(edges[0][:, 0] * edges[1][:, 1] - edges[0][:, 1] * edges[1][:, 0]) / 2
+    i, j, values = [], [], []
+    for p in range(3):
+        for q in range(3):
+            stiffness = (edges[p] * edges[q]).sum(axis=1) / (4 * area)
+            i.append(corners[:, p])
+            j.append(corners[:, q])
+            values.append(stiffness + shift * area / 12 * (1 + (p == q)))
+    places = np.concatenate(i), np.concatenate(j)
+    return Problem(sp.csr_array((np.concatenate(values), places), shape=(n, n)), "spd")

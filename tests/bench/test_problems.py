@@ -22,6 +22,7 @@ SMALL = [
     "elasticity2d:4",
     "elasticity3d:2",
     "geograph:120",
+    "delaunay2d:120",
     "convdiff:7,peclet=20",
     "convdiff:7,peclet=5,upwind=0",
     "recirculating:7,peclet=50",

@@ -46,8 +46,7 @@ def main(argv=None):
         f"{cpu()}, Python {platform.python_version()}, NumPy "
         f"{np.__version__}, SciPy {scipy.__version__}, {datetime.date.today()}"
     )
-    lines = [f"    {key!r}: {value!r},".replace("'", '"') for key, value in times.items()]
-    body = "\n".join(["{", *lines, "}"])
+    body = literal(times)
     options.out.write_text(
         '"""Times that the cost model counts with, by `python -m bench calibrate`.\n\n'
         "Seconds per call; seconds per byte for sizes in the cache and far outside.\n"
@@ -55,6 +54,16 @@ def main(argv=None):
     )
     print(options.out.read_text())
     return 0
+
+
+def literal(values, indent=""):
+    """Return nested dicts as the formatter of the repository writes them."""
+    inner = indent + "    "
+    lines = [
+        f'{inner}"{key}": {literal(v, inner) if isinstance(v, dict) else v},'
+        for key, v in values.items()
+    ]
+    return "\n".join(["{", *lines, f"{indent}}}"])
 
 
 def measure():
@@ -90,7 +99,7 @@ def measure():
     times["apply_call"] = apply[4] - 4 * times["step_call"] - base
     times["step"] = {
         kind: [step(A, kind, times) for A in pair]
-        for kind, pair in (("csr", rows), ("dia", (small, large)))
+        for kind, pair in (("csr", rows), ("dia", (small, large)), ("sell", rows))
     }
     # A polynomial whose bound is not rigorous, so that the self-check is made.
     A = elements(30)
@@ -137,7 +146,7 @@ def step(A, kind, times):
         M = made(A, degree, storage=kind)
         seconds[degree] = least(lambda M=M: M @ x, 50)
     parts = M._parts.stored
-    traffic = parts.n_bytes if kind == "dia" else A.nnz * 8
+    traffic = A.nnz * 8 if kind == "csr" else parts.n_bytes
     each = (seconds[16] - seconds[4]) / 12 - times["step_call"]
     return rate(each, traffic + 4 * n * 8)
 

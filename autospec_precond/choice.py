@@ -280,7 +280,8 @@ class Chooser:
         plain = cost.estimate_iterations(self.found)
         if degree == 0:
             self.notes.append("no polynomial pays for itself: M is the base alone")
-        if plain < _EASY:
+        # Two steps say how much a product costs, not how many are needed.
+        if plain < _EASY and self.found.n_steps > _ASKED[0]:
             self.notes.append(
                 f"easy: CG on this base takes about {plain:.0f} products; the probe alone "
                 f"takes {self.n_products}"

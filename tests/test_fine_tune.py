@@ -228,7 +228,7 @@ def test_progress_is_told(finished):
 def test_processes_change_nothing(parent, tmp_path, monkeypatch):
     monkeypatch.undo()  # other processes know nothing of it
     monkeypatch.setattr(data, "_CHUNK", 4)
-    config = dataclasses.replace(SMALL, n_synthetic=8, n_held_out=4)
+    config = dataclasses.replace(SMALL, n_synthetic=16, n_held_out=8)
     files = []
     for n_jobs in (1, 2):
         out = tmp_path / f"{n_jobs}.safetensors"

@@ -24,7 +24,6 @@ from .state import State
 
 __all__ = ["fine_tune"]
 
-_NO_MARGINS = (1e-9, 1e-9)
 _WORSE = 1.01  # what synthetic operators may cost more, held out
 
 
@@ -133,9 +132,7 @@ def fine_tune(
         notes.append("the judge stays as it was: no gaps in your spectra to learn from")
     # As they will be read from the file.
     params = {k: v.astype(np.float32) for k, v in params.items()}
-    # A network that knows such matrices is believed where a classical edge is near, too.
-    tuned_config = dataclasses.replace(parent.config, edge_margins=_NO_MARGINS)
-    tuned = Engine(tuned_config, params, {}, out.name, "")
+    tuned = Engine(parent.config, params, {}, out.name, "")
     gains = tables.measure((parent, tuned), table, n_jobs, clock)
     found = tables.summary(gains)
     reason = _refusal(found)
@@ -150,7 +147,7 @@ def fine_tune(
                 "by_family": {g.name: round(g.after, 3) for g in gains if not g.own},
             },
         }
-        _write(out, tuned_config, params, provenance)
+        _write(out, parent.config, params, provenance)
     if state.trouble:
         notes.append(f"{state.trouble}: an interrupted run would have begun anew")
     if not reason:

@@ -10,6 +10,7 @@ from problems import poisson2d
 
 pytest.importorskip("bench.methods")
 
+from autospec_precond import spectra
 from bench import engine_measure, engine_sets, sources
 
 
@@ -22,7 +23,8 @@ def options(**changes):
 
 def test_draws_are_held_out_and_the_same_every_time():
     chosen = engine_sets.cases("families", options()) + engine_sets.cases("gaps", options())
-    assert len({(c.set, c.name) for c in chosen}) == len(chosen) == 2 * (10 + 6)
+    wanted = 2 * (len(spectra.FAMILIES) + 6)
+    assert len({(c.set, c.name) for c in chosen}) == len(chosen) == wanted
     for case in chosen:
         operator, probe = engine_sets.draw(case)
         again, _ = engine_sets.draw(case)

@@ -18,7 +18,7 @@ from numba.extending import overload
 
 from autospec_precond import threads
 
-from . import plans, reference
+from . import diagonals, plans, reference
 from .cpu import jit
 
 __all__ = ["apply", "warmup"]
@@ -31,7 +31,6 @@ _PASS = 16
 # took 0.5 ns per row, product and column, and all of them 0.9: they fill the cache.
 _COLUMN_BYTES = 16
 
-_COMMON = (3, 5, 7, 9)  # numbers of diagonals that `warmup` compiles
 _TYPES = ((np.float32, np.float32), (np.float32, np.float64), (np.float64, np.float64))
 
 # Not "reassoc": the order of a sum could then depend on the block that a row falls into.
@@ -209,7 +208,7 @@ def _streams(stored):
 
 def warmup():
     """Compile for the common stencils; see `autospec_precond.warmup`."""
-    for n_diagonals in _COMMON:
+    for n_diagonals in diagonals.COMPILED:
         zeros = np.zeros(n_diagonals, np.int64)
         for values, vectors in _TYPES:
             x = np.ones(1, vectors)

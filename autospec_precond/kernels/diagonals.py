@@ -2,11 +2,19 @@
 
 import numpy as np
 
-__all__ = ["N_DIAGONALS", "dia_bytes", "find_offsets", "product", "to_diagonals"]
+__all__ = [
+    "COMPILED",
+    "N_DIAGONALS",
+    "dia_bytes",
+    "find_offsets",
+    "product",
+    "to_diagonals",
+]
 
 # Most diagonals taken by default, and where they are asked for or A is large: each number
 # of diagonals is compiled for itself, 0.4 s for 5 and 1.5 s for 27, once on a machine.
 N_DIAGONALS = (32, 128)
+COMPILED = (3, 5, 7, 9)  # those that `warmup` compiles, for real matrices
 
 _CHUNK = 2**16  # rows whose temporaries fit the cache
 

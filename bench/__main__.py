@@ -8,6 +8,7 @@ COMMANDS = {
     "report": ("bench.report", "make an HTML page of the results"),
     "check": ("bench.check", "exit with 1 where ours hurts"),
     "gate": ("bench.gate", "the same for a folder, in one process, without a results file"),
+    "speed": ("bench.speed", "seconds of whole solves against every rival, large problems"),
     "calibrate": ("bench.calibrate", "measure what the cost model counts with"),
 }
 

@@ -14,7 +14,7 @@ from . import features, unions
 from .classical import EDGE_RATIO, chebyshev
 from .polynomial import Polynomial
 
-__all__ = ["Engine", "EngineConfig", "forward", "init"]
+__all__ = ["Engine", "EngineConfig", "forward", "init", "snap"]
 
 # Limits of log10(low/high): below, nothing is gained; above, φ is less than rounding.
 EDGE_LIMITS = (-7.0, -0.1)
@@ -41,7 +41,8 @@ class EngineConfig:
         logarithm of degree + 1.
     edge_margins : tuple of float
         Decades from the least Ritz value, and from 1/30 of the upper end, within which
-        these classical edges are taken in place of the network's.
+        these classical edges are taken in place of the network's: at degree 4, less at
+        higher ones. Zero for never.
     gap_margin : float
         A union of intervals is taken where the judge says that the logarithm of the
         products falls by more than this.
@@ -53,7 +54,7 @@ class EngineConfig:
     n_judge_hidden: int = 64
     n_judge_layers: int = 3
     degrees: tuple[int, ...] = (4, 8, 16, 32)
-    edge_margins: tuple[float, float] = (0.2, 0.1)
+    edge_margins: tuple[float, float] = (0.3, 0.15)
     gap_margin: float = 0.05
 
     def __post_init__(self):
@@ -133,6 +134,41 @@ def forward(params, head, x, xp=np):
     return x @ params[f"{head}.w{last}"] + params[f"{head}.b{last}"]
 
 
+def snap(edge, probe, degree, margins):
+    """Take a classical edge in the place of one that is near it.
+
+    Parameters
+    ----------
+    edge : float
+        log10(low/high).
+    probe : Probe
+        With the least Ritz value.
+    degree : int
+        Degree of p.
+    margins : tuple of float
+        As `EngineConfig.edge_margins`.
+
+    Returns
+    -------
+    float
+        log10(low/high).
+
+    Notes
+    -----
+    The margins fall with degree + 1 to the power 3/4: the higher the degree, the more
+    steeply products rise with the distance from the best edge.
+    """
+    lowest = max(float(probe.ritz_values[0]) / probe.high, 1e-12)
+    classical = np.log10([lowest, EDGE_RATIO])
+    margins = np.array(margins) * min(1.0, 5 / (degree + 1)) ** 0.75
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distances = np.abs(edge - classical) / margins
+    nearest = int(np.nan_to_num(distances, nan=np.inf).argmin())
+    if not distances[nearest] < 1:
+        return edge
+    return float(np.clip(classical[nearest], *EDGE_LIMITS))
+
+
 class Engine:
     """Trained networks with their configuration and provenance.
 
@@ -190,13 +226,7 @@ class Engine:
         k = int(np.clip(np.searchsorted(sizes, np.log(degree + 1)) - 1, 0, sizes.size - 2))
         share = (np.log(degree + 1) - sizes[k]) / (sizes[k + 1] - sizes[k])
         edge = float(np.clip(logs[k] + share * (logs[k + 1] - logs[k]), *EDGE_LIMITS))
-        lowest = max(float(probe.ritz_values[0]) / probe.high, 1e-12)
-        classical = np.log10([lowest, EDGE_RATIO])
-        distances = np.abs(edge - classical) / self.config.edge_margins
-        nearest = int(distances.argmin())
-        if distances[nearest] < 1:
-            edge = float(np.clip(classical[nearest], *EDGE_LIMITS))
-        return probe.high * 10.0**edge
+        return probe.high * 10.0 ** snap(edge, probe, degree, self.config.edge_margins)
 
     def predict(self, probe, degree):
         """Return polynomials for a probe, the most promising first.

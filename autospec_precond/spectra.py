@@ -104,6 +104,23 @@ def _near_kernel(rng, n, kappa):
     return values
 
 
+def _fields(rng, n, kappa):
+    """Two to four coupled fields of unlike scale, each with a smooth spectrum."""
+    count = int(rng.integers(2, 5))
+    scales = kappa ** -np.r_[0.0, rng.random(count - 1)]
+    sizes = 10 ** rng.uniform(-1, 0, count)
+    which = np.sort(rng.choice(count, n, p=sizes / sizes.sum()))
+    values = np.empty(n)
+    for k, scale in enumerate(scales):
+        own = which == k
+        if own.any():
+            # Well conditioned each, or the gaps between them close.
+            kappa_own = 10**10 ** rng.uniform(-1.5, 0.3)
+            bulk = FAMILIES[str(rng.choice(_BULKS))]
+            values[own] = scale * bulk(rng, int(own.sum()), kappa_own)
+    return values
+
+
 _BULKS = ("uniform", "log_uniform", "beta", "grid", "power")
 
 FAMILIES = {
@@ -118,6 +135,7 @@ FAMILIES = {
     "large_outliers": _large_outliers,
     "tiny_outliers": _tiny_outliers,
     "near_kernel": _near_kernel,
+    "fields": _fields,
 }
 
 

@@ -34,7 +34,10 @@ _MOST_SPLITS = 6  # of the roots among the intervals, for each partition
 # cluster of evenly spread eigenvalues lie.
 _OUTERMOST = np.array([np.polynomial.legendre.leggauss(m)[0][-1] for m in range(2, 65)])
 
-_N_POINTS = 17  # of every interval, where the level is looked for
+# Points of every interval where the level is looked for, denser towards its ends; and of
+# the stretches between two roots.
+_PARTS = 0.5 * (1 - np.cos(np.linspace(0.0, np.pi, 17)))
+_BETWEEN = np.linspace(0.1, 0.9, 9)
 # These points miss the largest |φ| by a factor of 0.6 at most; below this level there is
 # no need to look between them.
 _SURE_LEVEL = -0.6
@@ -129,16 +132,22 @@ def _adapted(probe, degree, intervals, fitting):
     roots = harmonic_ritz(probe, degree + 1) if degree + 1 < probe.n_steps else None
     if roots is None:
         return []
-    one = np.zeros(1, int)
+    fits, counts = [], []
     for k, union in enumerate(fitting):
-        middles = np.sqrt(union[:-1, 1] * union[1:, 0])
-        counts = np.diff(np.searchsorted(roots, middles), prepend=0, append=roots.size)
-        if counts[0] % 2 and counts.min() > 0 and not (counts[1:] % 2).any():
-            kept, level = _sift(intervals[k : k + 1], one, roots[None] / probe.high)
-            if kept.size:
-                own = tuple(counts.tolist())
-                return [Candidate(union, roots, own, float(level[0]), harmonic=True)]
-    return []
+        middles = np.sqrt(union[:-1, 1] * union[1:, 0]).tolist()
+        edges = [0, *np.searchsorted(roots, middles).tolist(), roots.size]
+        own = tuple(b - a for a, b in itertools.pairwise(edges))
+        if own[0] % 2 and min(own) > 0 and not any(count % 2 for count in own[1:]):
+            fits.append(k)
+            counts.append(own)
+    if not fits:
+        return []
+    same = np.broadcast_to(roots / probe.high, (len(fits), roots.size))
+    kept, level = _sift(intervals, np.array(fits), same)
+    if not kept.size:
+        return []
+    first = int(kept[0])
+    return [Candidate(fitting[fits[first]], roots, counts[first], float(level[0]), True)]
 
 
 def harmonic_ritz(probe, count):
@@ -296,8 +305,7 @@ def _clusters(theta, norms, high, cuts):
 
 def _points(intervals):
     """Return points of all intervals, denser towards their ends."""
-    part = 0.5 * (1 - np.cos(np.linspace(0.0, np.pi, _N_POINTS)))
-    points = intervals[..., :1] + (intervals[..., 1:] - intervals[..., :1]) * part
+    points = intervals[..., :1] + (intervals[..., 1:] - intervals[..., :1]) * _PARTS
     return points.reshape(len(intervals), -1)
 
 
@@ -317,5 +325,5 @@ def _phi(points, roots):
 def _is_positive_between(roots):
     """Check on a grid that φ < 1 where it is positive between roots."""
     left, right = roots[:, 1:-1:2, None], roots[:, 2::2, None]
-    points = left + (right - left) * np.linspace(0.1, 0.9, 9)
+    points = left + (right - left) * _BETWEEN
     return _phi(points.reshape(len(roots), -1), roots).max(1, initial=0.0) < 1

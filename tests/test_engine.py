@@ -10,7 +10,7 @@ import autospec_precond as ap
 from autospec_precond import features, probing, unions
 from autospec_precond.checkpoint import load
 from autospec_precond.classical import chebyshev
-from autospec_precond.engine import Engine, EngineConfig, forward, init
+from autospec_precond.engine import Engine, EngineConfig, forward, init, snap
 from autospec_precond.probe import Probe
 
 CONFIG = EngineConfig()
@@ -85,7 +85,7 @@ def test_training_starts_at_the_single_interval(rng):
     [
         (-2.0, -2.15, -2.15),  # the least Ritz value is near
         (-2.0, -2.25, -2.0),
-        (-2.0, -1.8, -1.8),
+        (-2.0, -1.82, -1.82),
         (-1.4, -4.0, -np.log10(30)),  # and the classical edge of smoothers
         (-1.3, -4.0, -1.3),
         (-1.4, -1.45, -1.45),  # nearer, in units of the margins
@@ -104,8 +104,18 @@ def test_classical_edges_are_taken_where_they_are_near(edge, lowest, expected, r
     assert np.log10(engine.low(probe, 8)) == pytest.approx(expected, abs=1e-12)
 
 
+def test_margins_shrink_with_the_degree_and_may_be_none(rng):
+    probe = probe_of(12, rng)
+    theta = np.append(10**-2.15, probe.ritz_values[1:])
+    probe = dataclasses.replace(probe, ritz_values=theta)
+    taken = {d: snap(-2.0, probe, d, (0.3, 0.15)) for d in (0, 4, 8, 16, 32)}
+    assert taken == pytest.approx({0: -2.15, 4: -2.15, 8: -2.15, 16: -2.0, 32: -2.0})
+    assert snap(-2.0, probe, 4, (0.0, 0.0)) == -2.0
+    assert snap(-2.15, probe, 4, (0.0, 0.0)) == -2.15  # no division of 0 by 0
+
+
 def test_edges_between_the_degrees_are_interpolated(rng):
-    exact = dataclasses.replace(CONFIG, edge_margins=(1e-9, 1e-9))
+    exact = dataclasses.replace(CONFIG, edge_margins=(0.0, 0.0))
     engine = Engine(exact, random_engine(rng, 0.3).params, {}, "random", "")
     probe = probe_of(12, rng)
     logs = {d: np.log10(engine.low(probe, d)) for d in range(2, 66, 2)}

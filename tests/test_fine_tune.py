@@ -19,7 +19,8 @@ from problems import Product, complex_hermitian, poisson1d, poisson2d, with_spec
 import autospec_precond as ap
 from autospec_precond import checkpoint, cli, plot
 from autospec_precond.classical import chebyshev_roots
-from autospec_precond.engine import EngineConfig
+from autospec_precond.engine import EngineConfig, init
+from autospec_precond.probe import Probe
 from autospec_precond.retrain import (
     FineTuneConfig,
     collect,
@@ -566,6 +567,35 @@ def test_pull_holds_the_parameters(parent, tmp_path):
         now = state.params("edge/now")
         moved.append(sum(((now[k] - v) ** 2).sum() for k, v in engine.params.items()))
     assert 0 < moved[1] < 0.5 * moved[0]
+
+
+def valley(lowest, best):
+    """Return a sample with this least Ritz value whose products are least at `best`."""
+    distance = np.log10(data.EDGES) - best
+    curves = 6.0 + np.tile(distance**2, (4, 1))
+    theta = np.append(10**lowest, np.linspace(0.3, 1, 11))
+    probe = Probe(theta, np.full(12, 1 / 12), np.full(12, 0.01), 1.0, False, 12, n=900)
+    return data.Sample("valley", np.ones(9), np.ones(9), (probe,) * 4, curves)
+
+
+@pytest.mark.parametrize(
+    ("own", "synthetic", "free"),
+    [
+        ((-1.85, -2.0), (-4.0, -2.0), True),  # a Ritz value beside the best edge
+        ((-1.85, -1.85), (-4.0, -2.0), False),  # at the best edge
+        ((-1.85, -2.0), (-1.8, -1.8), False),  # synthetic operators would pay
+        ((-4.0, -2.0), (-4.0, -2.0), False),  # nothing near
+    ],
+)
+def test_margins_go_where_they_cost(own, synthetic, free):
+    config = EngineConfig()
+    params = {k: 0 * v for k, v in init(config, np.random.default_rng(0)).items()}
+    params["edge.b2"] -= 2.0
+    parts = [valley(*own)] * 3, [valley(*synthetic)] * 3
+    split = rounds.Split(*parts, *parts)
+    found = rounds.choose_margins(params, config, split)
+    assert found.edge_margins == ((0.0, 0.0) if free else config.edge_margins)
+    assert dataclasses.replace(found, edge_margins=config.edge_margins) == config
 
 
 @pytest.fixture(scope="module")

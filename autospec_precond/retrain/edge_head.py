@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from autospec_precond import features
-from autospec_precond.engine import forward
+from autospec_precond.engine import forward, snap
 
 from .data import EDGES
 from .fitting import minimise
@@ -34,6 +34,8 @@ class Curves:
         self._judged = is_long if is_long.any() else np.ones_like(is_long)
         curves = _smooth(curves - curves.min(-1, keepdims=True))
         self._curves = torch.tensor(curves)  # (n_samples, n_degrees, n_edges)
+        self._probes = [s.probes for s in samples]
+        self._degrees = engine_config.degrees
         self._inputs = torch.tensor(
             np.array([[features.extract(p) for p in s.probes] for s in samples])
         )
@@ -58,13 +60,15 @@ class Curves:
         """
         return [torch.from_numpy(rng.integers(0, n, count)) for n in self._bounds.shape]
 
-    def mean(self, params):
+    def mean(self, params, margins=(0.0, 0.0)):
         """Return the mean loss of all probes, where solves are not too short.
 
         Parameters
         ----------
         params : dict of str to ndarray
             Of the engine.
+        margins : tuple of float, optional
+            As `EngineConfig.edge_margins`; no edge gives way by default.
 
         Returns
         -------
@@ -73,7 +77,10 @@ class Curves:
         """
         now = {k: torch.tensor(v) for k, v in params.items()}
         every = torch.meshgrid(*map(torch.arange, self._bounds.shape), indexing="ij")
-        losses = self.losses(now, *every).mean(1)  # (n_samples, n_degrees)
+        edges = self._edges(now, *every)
+        for (k, j, i), edge in np.ndenumerate(edges.numpy()) if any(margins) else ():
+            edges[k, j, i] = snap(edge, self._probes[k][j], self._degrees[i], margins)
+        losses = self._costs(edges, *every).mean(1)  # (n_samples, n_degrees)
         return losses[torch.tensor(self._judged)].mean().item()
 
     def losses(self, params, which, probe):
@@ -91,7 +98,12 @@ class Curves:
         tensor, shape (..., n_degrees)
             Natural logarithm of the products over the least of the curve.
         """
-        edge = forward(params, "edge", self._inputs[which, probe], torch)
+        return self._costs(self._edges(params, which, probe), which, probe)
+
+    def _edges(self, params, which, probe):
+        return forward(params, "edge", self._inputs[which, probe], torch)
+
+    def _costs(self, edge, which, probe):
         edge = edge + self._bounds[which, probe, None]
         grid = np.log10(EDGES)
         place = (edge - grid[0]) / (grid[1] - grid[0])

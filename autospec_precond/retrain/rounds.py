@@ -19,7 +19,14 @@ from .fitting import minimise
 from .judge_head import fit_judge, judge_cases
 from .training import TrainConfig, digest_of_modules
 
-__all__ = ["Split", "digest_of_modules", "one_thread", "tune_edges", "tune_judge"]
+__all__ = [
+    "Split",
+    "choose_margins",
+    "digest_of_modules",
+    "one_thread",
+    "tune_edges",
+    "tune_judge",
+]
 
 # How much worse the synthetic operators may become, natural logarithm of the products:
 # three quarters of what refuses the weights in the end.
@@ -120,6 +127,34 @@ class _Edges:
 
     def score(self, params):
         return [part.mean(params) for part in self.held]
+
+
+def choose_margins(params, engine_config, split):
+    """Let the network's edges stand where they are no longer those of pretraining.
+
+    Parameters
+    ----------
+    params : dict of str to ndarray
+        With the tuned edge network.
+    engine_config : EngineConfig
+        With margins within which a classical edge is taken instead.
+    split : Split
+        Samples.
+
+    Returns
+    -------
+    EngineConfig
+        Without margins where held-out operators of the user's gain by that and
+        synthetic ones stay within what a round may cost them.
+    """
+    margins = engine_config.edge_margins
+    held = [Curves(s, engine_config) for s in (split.own_held, split.synthetic_held)]
+    (own, synthetic), (own_free, synthetic_free) = (
+        [part.mean(params, some) for part in held] for some in (margins, (0.0, 0.0))
+    )
+    if own_free < own - _LEAST_GAIN and synthetic_free <= synthetic + _SLACK:
+        return dataclasses.replace(engine_config, edge_margins=(0.0, 0.0))
+    return engine_config
 
 
 def tune_judge(params, engine_config, split, settings, seed, n_jobs, state, tell):

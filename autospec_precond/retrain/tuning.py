@@ -125,14 +125,15 @@ def fine_tune(
         params, history = rounds.tune_edges(
             parent.params, parent.config, split, settings, seed, state, clock
         )
+        engine_config = rounds.choose_margins(params, parent.config, split)
         params, more = rounds.tune_judge(
-            params, parent.config, split, settings, seed + 1_000, n_jobs, state, clock
+            params, engine_config, split, settings, seed + 1_000, n_jobs, state, clock
         )
     if not more:
         notes.append("the judge stays as it was: no gaps in your spectra to learn from")
     # As they will be read from the file.
     params = {k: v.astype(np.float32) for k, v in params.items()}
-    tuned = Engine(parent.config, params, {}, out.name, "")
+    tuned = Engine(engine_config, params, {}, out.name, "")
     gains = tables.measure((parent, tuned), table, n_jobs, clock)
     found = tables.summary(gains)
     reason = _refusal(found)
@@ -147,7 +148,7 @@ def fine_tune(
                 "by_family": {g.name: round(g.after, 3) for g in gains if not g.own},
             },
         }
-        _write(out, parent.config, params, provenance)
+        _write(out, engine_config, params, provenance)
     if state.trouble:
         notes.append(f"{state.trouble}: an interrupted run would have begun anew")
     if not reason:

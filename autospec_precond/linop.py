@@ -264,12 +264,16 @@ class PolynomialPreconditioner(LinearOperator):
         Products with A are made in A's precision, applications of M in M's. The columns
         of a block run in step, one application of M for all, each with its own scalars;
         one that has ended leaves the block. Allocates x and three vectors of its shape,
-        and nothing of the length of a vector per iteration.
+        and nothing of the length of a vector per iteration; a single real vector in
+        double precision lives in the scratch of M, and takes x and one more.
+
+        Threads share the products with A and the passes over vectors where these are long
+        enough, as many as M may use. The result does not depend on their number.
 
         M keeps a reference to the A that `make` was given, and solves with A as it is
-        now; if you change its entries afterwards, M fits less well. A matrix that
-        is not CSR is converted at the first call, and the conversion kept. A copy or
-        pickle of M takes A along; `state` does not.
+        now; if you change its entries afterwards, M fits less well. Its pattern must stay.
+        A matrix that is not CSR is converted at the first call, and the conversion kept. A
+        copy or pickle of M takes A along; `state` does not.
 
         References
         ----------

@@ -6,6 +6,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from . import blas
 from .bases import by_columns
+from .kernels import chunks
 
 __all__ = ["MatrixProduct", "alias"]
 
@@ -78,12 +79,12 @@ class MatrixProduct(LinearOperator):
             Threads that share the rows; as many as pay by default. Without influence on
             the result.
         """
-        from .kernels import chunks, cpu_cg  # Numba is imported where it is used
-
         n = x.shape[0]
         if n_threads is None:
             n_threads = self.threads_for(x)
         if not self._fits(x.dtype):
+            from .kernels import cpu_cg  # Numba is imported where it is used
+
             out[...] = self._plain(x)
             form = cpu_cg.VECTOR if x.ndim == 1 else cpu_cg.BLOCK
             sums[...] = chunks.run(form.dot, n, sums.size, n_threads, x, out)
@@ -91,15 +92,16 @@ class MatrixProduct(LinearOperator):
         planes = x.dtype.kind == "c" and self.dtype.kind != "c"
         if planes:  # the real and imaginary parts are two columns in memory
             x, out = _as_planes(x), _as_planes(out)
-        indptr = self._arrays[0]
-        weights = np.append(indptr[: -1 : chunks.CHUNK], indptr[-1])
         if x.ndim == 1:
             from .kernels import cpu_rows
 
             kernel, matrix = cpu_rows.product, (self._table(n_threads), *self._arrays)
         else:
+            from .kernels import cpu_cg
+
             kernel, matrix = cpu_cg.BLOCK.product, self._arrays
         k = 1 if x.ndim == 1 else x.shape[1]
+        weights = self._arrays[0] if n_threads > 1 else None
         parts = chunks.run(kernel, n, k, n_threads, *matrix, x, out, weights=weights)
         sums[...] = parts.reshape(-1, 2).sum(axis=1) if planes else parts
 
@@ -116,8 +118,6 @@ class MatrixProduct(LinearOperator):
         int
             1 where A is not read by our kernels, or too small.
         """
-        from .kernels import chunks
-
         if self._arrays is None:
             return 1
         return chunks.threads_for(self.limit, self._n_bytes(x))
@@ -128,7 +128,7 @@ class MatrixProduct(LinearOperator):
 
     def _table(self, n_threads):
         """Return which rows repeat those before them, as `cpu_rows.find` tells."""
-        from .kernels import chunks, cpu_rows
+        from .kernels import cpu_rows
 
         indptr, indices, _ = self._arrays
         nnz, table = self._found
@@ -184,8 +184,6 @@ class MatrixProduct(LinearOperator):
         return self._arrays is not None and dtype.char in "fdFD"
 
     def _scipy_is_faster(self, x):
-        from .kernels import chunks
-
         if x.ndim == 1 or x.shape[1] < 3 or self.dtype != x.dtype:
             return False
         # Not by the number of threads, which must not change a bit of the result.

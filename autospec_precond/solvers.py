@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from . import checks
+from .kernels import chunks
 from .kernels.layout import power_of_two
 from .products import alias
 
@@ -136,9 +137,8 @@ class _Run:
     scalars = ("column", "goal", "watch", "norm", "rho", "last")
 
     def __init__(self, product, apply_into, b, x, rtol, atol):
-        from .kernels import chunks, cpu_cg  # Numba is imported where it is used
+        from .kernels import cpu_cg  # Numba is imported where it is used
 
-        self.chunks = chunks
         self.product, self.apply_into, self.b, self.x = product, apply_into, b, x
         self.kernels = cpu_cg.VECTOR if b.ndim == 1 else cpu_cg.BLOCK
         self.compact = cpu_cg.compact
@@ -269,8 +269,8 @@ class _Run:
         """Run a kernel over all rows; return its sums, one per column."""
         columns = self.column.size if columns is None else columns
         n_bytes = sum(getattr(array, "nbytes", 0) for array in arrays)
-        n_threads = self.chunks.threads_for(self.product.limit, n_bytes)
-        return self.chunks.run(kernel, self.x.shape[0], columns, n_threads, *arrays)
+        n_threads = chunks.threads_for(self.product.limit, n_bytes)
+        return chunks.run(kernel, self.x.shape[0], columns, n_threads, *arrays)
 
 
 class _Inside(_Run):

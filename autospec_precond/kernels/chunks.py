@@ -56,8 +56,8 @@ def run(kernel, n, n_columns, n_threads, *arguments, weights=None):
         Rows; columns of the sums; threads that share the chunks.
     *arguments
         What the kernel takes.
-    weights : ndarray, shape (n_chunks + 1,), optional
-        Work before each chunk, in rising order; as much for each by default.
+    weights : ndarray, shape (n + 1,), optional
+        Work before each row, in rising order; as much for each by default.
 
     Returns
     -------
@@ -73,7 +73,8 @@ def run(kernel, n, n_columns, n_threads, *arguments, weights=None):
             edges = [n_chunks * k // n_threads for k in range(n_threads + 1)]
         else:
             shares = np.arange(1, n_threads) * (int(weights[-1]) / n_threads)
-            edges = [0, *np.searchsorted(weights, shares).tolist(), n_chunks]
+            starts = weights[:-1:CHUNK]
+            edges = [0, *np.searchsorted(starts, shares).tolist(), n_chunks]
         threads.run(
             (
                 functools.partial(kernel, first, last, *arguments, sums)

@@ -1,7 +1,7 @@
 """Conjugate gradients with the residual where the kernels of M want it: scaled, in order.
 
 M = D^(-1/2) p(S) D^(-1/2). A solver that keeps s r, s = diag(D^(-1/2)), instead of r never
-brings a vector in or out of M: of 27 numbers per row and iteration 21 are read or written.
+brings a vector in or out of M: of 19 numbers per row and iteration 15 are read or written.
 Kernels take the chunks of rows from `first` to `last` and write one sum for each
 (`chunks`). Where M has an order of its own, row i of s r is in place places[i].
 """

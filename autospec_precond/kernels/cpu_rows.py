@@ -188,17 +188,18 @@ _five = jit(_of_five, {"contract"})
 _seven = jit(_of_seven, {"contract"})
 
 
-def _of_stencil(row, n_rows, indptr, indices, data, x, y):
+def _of_stencil(row, n_rows, ahead, indptr, indices, data, x, y):
     """Write rows that have the columns of the first one, moved; 3, 5 or 7 entries each.
 
-    The compiler makes vector instructions of the loop over rows, but none that ask early.
+    The compiler makes vector instructions of the loop over rows, but none that ask early:
+    entries before `ahead` have been asked for; returns that of the rows that follow.
     """
     o = np.uint64(indptr[row])
     length = np.uint64(indptr[row + 1]) - o
     line = np.uint64(_LINE // data.itemsize)
     far = np.uint64(_AHEAD // data.itemsize)
     end = np.uint64(data.size)
-    ahead = o + line
+    ahead = max(ahead, o)
     for done in range(0, n_rows, _BLOCK):
         size = np.uint64(min(_BLOCK, n_rows - done))
         moved = np.uint64(done)
@@ -214,9 +215,10 @@ def _of_stencil(row, n_rows, indptr, indices, data, x, y):
             _five(size, e, o, i, moved, indices, data, x, y)
         else:
             _seven(size, e, o, i, moved, indices, data, x, y)
+    return ahead
 
 
-def _of_any(row, n_rows, period, indptr, indices, data, x, y):
+def _of_any(row, n_rows, period, ahead, indptr, indices, data, x, y):
     """Write rows that have the columns of the first `period` ones, moved.
 
     Four sums side by side, as the processor adds four numbers at a time; gathers into
@@ -228,7 +230,7 @@ def _of_any(row, n_rows, period, indptr, indices, data, x, y):
     far = np.uint64(_AHEAD // data.itemsize)
     end = np.uint64(data.size)
     i, e, moved = np.uint64(row), np.uint64(indptr[row]), np.uint64(0)
-    ahead = e
+    ahead = max(ahead, e)
     first, last = i, i + np.uint64(period)
     for _ in range(np.uint64(n_rows // period)):
         if n_rows > period:
@@ -254,6 +256,7 @@ def _of_any(row, n_rows, period, indptr, indices, data, x, y):
             y[i] = (s0 + s1) + (s2 + s3)
             i += one
         moved += np.uint64(period)
+    return ahead
 
 
 _stencil = jit(_of_stencil, {"contract"})
@@ -277,6 +280,7 @@ def _product(first, last, table, indptr, indices, data, x, y, sums):
     for k in range(first, last):
         lo = k * CHUNK
         m = 0
+        ahead = np.uint64(0)
         while table[k, m, 1] > 0:
             begin, period = np.int64(table[k, m, 0]), np.int64(table[k, m, 1])
             m += 1
@@ -284,9 +288,9 @@ def _product(first, last, table, indptr, indices, data, x, y, sums):
             row = lo + begin
             length = indptr[row + 1] - indptr[row]
             if n_rows > period == 1 and (length == 3 or length == 5 or length == 7):
-                _stencil(row, n_rows, indptr, indices, data, x, y)
+                ahead = _stencil(row, n_rows, ahead, indptr, indices, data, x, y)
             else:
-                _any(row, n_rows, period, indptr, indices, data, x, y)
+                ahead = _any(row, n_rows, period, ahead, indptr, indices, data, x, y)
         sums[k, 0] = _dot(x[lo : lo + CHUNK], y[lo : lo + CHUNK])
 
 

@@ -39,6 +39,15 @@ def scattered(n, rng):
     return sp.csr_array(above + above.T + 9.0 * sp.eye_array(n))
 
 
+def kinked(n, rng):
+    """Rows that differ in one column in the middle alone."""
+    first = np.minimum(np.arange(n), n - 4)
+    middle = first + 1 + rng.integers(0, 2, n)
+    columns = np.stack([first, middle, first + 3], axis=1).ravel()
+    shape = (n, n)
+    return sp.csr_array((rng.random(3 * n), columns, np.arange(n + 1) * 3), shape=shape)
+
+
 def mixture(n, rng):
     """Stretches that repeat between others that do not, and a row in between."""
     A = stencil(n, [0, 1, 30], rng).tolil()
@@ -58,6 +67,7 @@ MATRICES = {
     "two_unknowns": lambda n, rng: nodes(n, 2, rng),
     "three_unknowns": lambda n, rng: nodes(n, 3, rng),
     "seven_unknowns": lambda n, rng: nodes(n, 7, rng),
+    "kinked": kinked,
     "mixture": mixture,
     "random": scattered,
     "full": lambda n, rng: sp.csr_array(np.ones((min(n, 200),) * 2)),
@@ -177,7 +187,7 @@ def test_a_pass_gets_threads_where_it_is_long_enough():
 @pytest.mark.parametrize("columns", [(), (1,), (3,)])
 def test_a_solve_does_not_depend_on_threads(storage, columns, rng, monkeypatch):
     monkeypatch.setattr(chunks, "WORTH_THREADS", 0)
-    A = poisson2d(100)
+    A = poisson2d(160)  # seven chunks: three and fewer are added in the same order
     b, seen = rng.standard_normal((A.shape[0], *columns)), []
     for n_threads in (1, 2, 3):
         M = ap.make(A, degree=8, storage=storage, n_threads=n_threads)
@@ -191,10 +201,13 @@ def test_a_solve_does_not_depend_on_threads(storage, columns, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("storage", ["csr", "dia", "sell"])
-def test_the_iterates_inside_are_those_outside(storage, rng):
+@pytest.mark.parametrize("share", [1.0, 0.1])  # the larger the entries of S, the unit
+def test_the_iterates_inside_are_those_outside(storage, share, rng):
     scales = 10.0 ** rng.uniform(-3, 3, 900)
     A = sp.csr_array(sp.diags_array(scales) @ poisson2d(30) @ sp.diags_array(scales))
-    M, b = ap.make(A, degree=4, storage=storage), rng.standard_normal(900)
+    M = ap.make(A, degree=4, storage=storage, diagonal=share * A.diagonal())
+    assert (M._parts.stored.unit == 1) == (share == 1)
+    b = rng.standard_normal(900)
     x0 = rng.standard_normal(900)
     with M._lend(b) as inside:
         assert inside is not None
@@ -235,8 +248,9 @@ def test_scaling_by_threads_has_numpys_bits(kinds, rng):
     assert np.array_equal(out, expected)
     cpu_scale.scatter(0, n, x, weights, 3.7, places, out)
     assert np.array_equal(out[places], expected)
-    cpu_scale.gather(0, n, out, np.ones(n), 1.0, places, x)
-    assert np.array_equal(x, expected.astype(kinds[0]))
+    back = np.empty(n, kinds[0])
+    cpu_scale.gather(0, n, out, weights, 3.7, places, back)
+    assert np.array_equal(back, (expected * (weights * 3.7)).astype(kinds[0]))
 
 
 def test_flags_of_the_compiled_kernels():

@@ -133,21 +133,8 @@ def _find(first, last, indptr, indices, table, sums):
         sums[k, 0] = m
 
 
-def _of_three(n_rows, e, o, i, moved, indices, data, x, y):
-    """Write rows of three entries; the first is i, its entries begin at e."""
-    a = np.uint64(indices[o]) + moved
-    b = np.uint64(indices[o + np.uint64(1)]) + moved
-    c = np.uint64(indices[o + np.uint64(2)]) + moved
-    for r in range(n_rows):
-        k = e + np.uint64(3) * r
-        y[i + r] = (
-            data[k] * x[a + r]
-            + data[k + np.uint64(1)] * x[b + r]
-            + data[k + np.uint64(2)] * x[c + r]
-        )
-
-
 def _of_five(n_rows, e, o, i, moved, indices, data, x, y):
+    """Write rows of five entries; the first is i, its entries begin at e."""
     a = np.uint64(indices[o]) + moved
     b = np.uint64(indices[o + np.uint64(1)]) + moved
     c = np.uint64(indices[o + np.uint64(2)]) + moved
@@ -185,13 +172,12 @@ def _of_seven(n_rows, e, o, i, moved, indices, data, x, y):
         )
 
 
-_three = jit(_of_three, {"contract"})
 _five = jit(_of_five, {"contract"})
 _seven = jit(_of_seven, {"contract"})
 
 
 def _of_stencil(row, n_rows, ahead, indptr, indices, data, x, y):
-    """Write rows that have the columns of the first one, moved; 3, 5 or 7 entries each.
+    """Write rows that have the columns of the first one, moved; 5 or 7 entries each.
 
     The compiler makes vector instructions of the loop over rows, but none that ask early:
     entries before `ahead` have been asked for; returns that of the rows that follow.
@@ -211,9 +197,7 @@ def _of_stencil(row, n_rows, ahead, indptr, indices, data, x, y):
         while ahead < stop:
             _prefetch(data, ahead)
             ahead += line
-        if length == 3:
-            _three(size, e, o, i, moved, indices, data, x, y)
-        elif length == 5:
+        if length == 5:
             _five(size, e, o, i, moved, indices, data, x, y)
         else:
             _seven(size, e, o, i, moved, indices, data, x, y)
@@ -289,7 +273,7 @@ def _product(first, last, table, indptr, indices, data, x, y, sums):
             n_rows = np.int64(table[k, m, 0]) - begin
             row = lo + begin
             length = indptr[row + 1] - indptr[row]
-            if n_rows > period == 1 and (length == 3 or length == 5 or length == 7):
+            if n_rows > period == 1 and (length == 5 or length == 7):
                 ahead = _stencil(row, n_rows, ahead, indptr, indices, data, x, y)
             else:
                 ahead = _any(row, n_rows, period, ahead, indptr, indices, data, x, y)

@@ -220,6 +220,7 @@ def make(
     for text in chooser.unproved:
         warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
     sizes = n, chooser.polynomial.degree, vector_dtype.itemsize
+    limit = n_threads
     if n_threads is None:
         n_threads = kernels.choose_threads(stored, kernel, *sizes)
     report = Report(
@@ -255,6 +256,7 @@ def make(
             kernel=kernel,
             report=report,
             n_threads=n_threads,
+            limit=limit,
             A=A,
         )
     )

@@ -3,6 +3,8 @@
 import collections
 import contextlib
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.linalg import LinearOperator
 
-from . import blas, kernels, solvers
+from . import blas, kernels, solvers, threads
 from .certificate import Certificate
 from .kernels import layout
 from .kernels.layout import Stored, power_of_two
 from .operands import reopen
 from .polynomial import Polynomial
 from .probe import Probe
-from .products import MatrixProduct
+from .products import MatrixProduct, alias
 from .report import Report
 
 __all__ = ["STATE_FORMAT", "Parts", "PolynomialPreconditioner", "core"]
@@ -59,6 +61,8 @@ class Parts:
         What was found and decided.
     n_threads : int
         Threads of one application.
+    limit : int or None
+        Threads that the caller allows.
     A : object
         What the caller passed to `make`, for `solve`.
     """
@@ -74,6 +78,7 @@ class Parts:
     report: Report
     A: object
     n_threads: int = 1
+    limit: int | None = None
 
 
 class PolynomialPreconditioner(LinearOperator):
@@ -196,7 +201,8 @@ class PolynomialPreconditioner(LinearOperator):
     def A(self) -> MatrixProduct:  # noqa: N802
         """The product with A in A's precision, a LinearOperator for SciPy's solvers."""
         if self._product is None:
-            self._product = MatrixProduct(reopen(self._parts.A, self.dtype, "A"))
+            operand = reopen(self._parts.A, self.dtype, "A")
+            self._product = MatrixProduct(operand, self._parts.limit)
         return self._product
 
     def solve(
@@ -258,12 +264,16 @@ class PolynomialPreconditioner(LinearOperator):
         Products with A are made in A's precision, applications of M in M's. The columns
         of a block run in step, one application of M for all, each with its own scalars;
         one that has ended leaves the block. Allocates x and three vectors of its shape,
-        and nothing of the length of a vector per iteration.
+        and nothing of the length of a vector per iteration; a single real vector in
+        double precision lives in the scratch of M, and takes x and one more.
+
+        Threads share the products with A and the passes over vectors where these are long
+        enough, as many as M may use. The result does not depend on their number.
 
         M keeps a reference to the A that `make` was given, and solves with A as it is
-        now; if you change its entries afterwards, M fits less well. A matrix that
-        is not CSR is converted at the first call, and the conversion kept. A copy or
-        pickle of M takes A along; `state` does not.
+        now; if you change its entries afterwards, M fits less well. Its pattern must stay.
+        A matrix that is not CSR is converted at the first call, and the conversion kept. A
+        copy or pickle of M takes A along; `state` does not.
 
         References
         ----------
@@ -286,6 +296,7 @@ class PolynomialPreconditioner(LinearOperator):
         return solvers.solve(
             self.A,
             self.apply_into,
+            self._lend,
             b,
             x0,
             rtol=rtol,
@@ -437,9 +448,9 @@ class PolynomialPreconditioner(LinearOperator):
             view = start.reshape(shape)
             for j, part in enumerate(sources):
                 if places is None:
-                    _scaled(part, scale, factors[j], view[:, j])
+                    _scaled(part, scale, factors[j], view[:, j], n_threads)
                 else:
-                    _scattered(part, scale, factors[j], start, places, j)
+                    _scattered(part, scale, factors[j], start, places, j, n_threads)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
                 largest = float(np.abs(image).max(initial=0.0))
@@ -452,9 +463,9 @@ class PolynomialPreconditioner(LinearOperator):
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
                 if places is None:
-                    _scaled(view[:, j], scale, back, part)
+                    _scaled(view[:, j], scale, back, part, n_threads)
                 else:
-                    _gathered(result, scale, back, part, places, j)
+                    _gathered(result, scale, back, part, places, j, n_threads)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
 
@@ -477,6 +488,26 @@ class PolynomialPreconditioner(LinearOperator):
         return np.reshape(flat, largest.shape)
 
     @contextlib.contextmanager
+    def _lend(self, b):
+        """Lend the inside of M for residuals like b, or None where there is no such."""
+        parts = self._parts
+        plain = parts.scale is not None and parts.scale.dtype == b.dtype == np.float64
+        fused = parts.kernel == "fused" and parts.polynomial.degree > 0
+        if not (plain and fused and b.ndim == 1 and self._vector_dtype == b.dtype):
+            yield None
+            return
+        with self._workspace(1) as (start, *work):
+            yield Inside(
+                start,
+                work[(self.degree - 1) % 2],  # where kernels leave their result
+                lambda: self._run(start, work, self.n_threads),
+                alias(parts.scale),
+                parts.stored.places,
+                1 / parts.stored.unit,
+                self.n_threads,
+            )
+
+    @contextlib.contextmanager
     def _workspace(self, n_columns):
         """Lend three scratch arrays, (n,) or (n, k) in the order that the kernel takes."""
         n = self.shape[0]
@@ -494,6 +525,51 @@ class PolynomialPreconditioner(LinearOperator):
             yield [part.reshape(shape, order=self._order) for part in parts]
         finally:
             self._pool.append(buffer)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """M in its own scale and order, for a solver that keeps its residual there.
+
+    Attributes
+    ----------
+    start : ndarray, shape (n,)
+        The residual r times `scale`, in M's order.
+    spare : ndarray, shape (n,)
+        Memory that `apply` writes over.
+    apply : callable
+        ``apply()`` returns u, in M's order: M r is `factor` times `scale` times u.
+    scale : ndarray, shape (n,)
+        D^(-1/2).
+    places : ndarray, shape (n,), or None
+        Row i of a vector is row places[i] of `start`.
+    factor : float
+        A power of two.
+    n_threads : int
+        Threads of `enter`.
+    """
+
+    start: np.ndarray
+    spare: np.ndarray
+    apply: Callable[[], np.ndarray]
+    scale: np.ndarray
+    places: np.ndarray | None
+    factor: float
+    n_threads: int = 1
+
+    def enter(self, residual: np.ndarray) -> None:
+        """Write a residual into `start`.
+
+        Parameters
+        ----------
+        residual : ndarray, shape (n,)
+            In the order of A.
+        """
+        given = residual, self.scale, 1.0, self.start
+        if self.places is None:
+            _scaled(*given, self.n_threads)
+        else:
+            _scattered(*given, self.places, 0, self.n_threads)
 
 
 def core(stored, polynomial, kernel, n_threads=1):
@@ -529,8 +605,13 @@ def _planes(x):
     return (x.real, x.imag) if x.dtype.kind == "c" else (x,)
 
 
-def _scaled(x, scale, factor, out):
+def _scaled(x, scale, factor, out, n_threads):
     """Set out <- x scale factor, in double precision whatever the types are."""
+    if n_threads > 1 and _is_plain(x, scale, factor, out):
+        from .kernels import cpu_scale
+
+        _share(cpu_scale.scale, n_threads, alias(x), scale, float(factor), out)
+        return
     settings = {"dtype": np.result_type(x.dtype, np.float64), "casting": "same_kind"}
     # What is not finite comes out not finite; a warning would add nothing.
     with np.errstate(all="ignore"):
@@ -539,36 +620,63 @@ def _scaled(x, scale, factor, out):
         elif np.ndim(factor) == 0 and factor == 1.0:
             np.multiply(x, scale, out=out, **settings)
         else:
-            for k in range(0, x.shape[0], _CHUNK):  # no temporary of length n
-                rows = slice(k, k + _CHUNK)
+            for rows in _chunks(x.shape[0], 1):  # no temporary of length n
                 np.multiply(x[rows], scale[rows] * factor, out=out[rows], **settings)
 
 
-def _scattered(x, scale, factor, out, places, part):
+def _scattered(x, scale, factor, out, places, part, n_threads):
     """Do the same, and put row i of `x` into row places[i] of a block.
 
     The block consists of parts as wide as `x`; this is one of them.
     """
-    from .kernels import cpu_order
+    from .kernels import cpu_order, cpu_scale
 
+    if n_threads > 1 and _is_plain(x, scale, factor, out):
+        given = alias(x), scale, float(factor), places, out
+        _share(cpu_scale.scatter, n_threads, *given)
+        return
     n, width = x.shape[0], int(np.prod(x.shape[1:], dtype=np.int64))
     out = out.reshape(n, -1)
     for rows in _chunks(n, width):
         piece = np.empty(x[rows].shape, out.dtype)
-        _scaled(x[rows], None if scale is None else scale[rows], factor, piece)
+        _scaled(x[rows], None if scale is None else scale[rows], factor, piece, 1)
         cpu_order.scatter(places[rows], piece.reshape(-1, width), out, part * width)
 
 
-def _gathered(x, scale, factor, out, places, part):
+def _gathered(x, scale, factor, out, places, part, n_threads):
     """Undo what `_scattered` does: row i of `out` comes from row places[i] of a block."""
-    from .kernels import cpu_order
+    from .kernels import cpu_order, cpu_scale
 
+    if n_threads > 1 and _is_plain(x, scale, factor, out):
+        _share(cpu_scale.gather, n_threads, x, scale, float(factor), places, out)
+        return
     n, width = out.shape[0], int(np.prod(out.shape[1:], dtype=np.int64))
     x = x.reshape(n, -1)
     for rows in _chunks(n, width):
         piece = np.empty(out[rows].shape, x.dtype)
         cpu_order.gather(places[rows], x, part * width, piece.reshape(-1, width))
-        _scaled(piece, None if scale is None else scale[rows], factor, out[rows])
+        _scaled(piece, None if scale is None else scale[rows], factor, out[rows], 1)
+
+
+def _is_plain(x, scale, factor, out):
+    """Say whether the kernels take these: real vectors without gaps."""
+    return (
+        scale is not None
+        and scale.dtype == np.float64
+        and np.ndim(factor) == 0
+        and all(v.ndim == 1 and v.dtype.char in "fd" for v in (x, out))
+        and all(v.flags.c_contiguous for v in (x, out, scale))
+    )
+
+
+def _share(kernel, n_threads, x, scale, *rest):
+    """Run ``kernel(first, last, ...)`` on ranges of rows at the same time."""
+    edges = [scale.size * k // n_threads for k in range(n_threads + 1)]
+    tasks = (
+        functools.partial(kernel, *rows, x, alias(scale), *rest)
+        for rows in itertools.pairwise(edges)
+    )
+    threads.run(tasks, n_threads)
 
 
 def _chunks(n, width):

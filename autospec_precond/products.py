@@ -4,12 +4,14 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
+from . import blas
 from .bases import by_columns
+from .kernels import chunks
 
 __all__ = ["MatrixProduct", "alias"]
 
-# SciPy's kernel is the faster one in blocks of three columns and more on rows shorter than
-# this, and on any rows in wide blocks.
+# On one thread SciPy's kernel is the faster one in blocks of three columns and more on rows
+# shorter than this, and on any rows in wide blocks.
 _LONG_ROWS = 20
 _WIDE = 12
 
@@ -21,6 +23,8 @@ class MatrixProduct(LinearOperator):
     ----------
     operand : operands.Operand
         A, checked; not copied.
+    limit : int, optional
+        Threads that may share a product. By default Numba's setting; a small A has one.
 
     See Also
     --------
@@ -30,11 +34,15 @@ class MatrixProduct(LinearOperator):
     -----
     Values are read in the precision of A, and sums made in that of the result,
     ``np.result_type(A.dtype, x.dtype)``: a float32 A is not copied to float64 for a
-    float64 x, as SciPy does at every product. A sparse A is read by our own kernel. On
-    one thread, in times of SciPy's: 1.0 on 5 and 7 entries per row, 0.9 on 81; blocks of
-    2 columns 0.96, 0.87 and 0.33, of 4 columns 0.55 on 81. Other blocks are SciPy's: of
-    three columns and more on short rows, and wide ones. A dense A, or one that is not
-    explicit, is applied as it is.
+    float64 x, as SciPy does at every product. A sparse A is read where it lies, by our
+    own kernels. For vectors they read no indices where rows repeat those before them, as
+    in stencils and elements on grids; which do is found at the first product, in the time
+    of one, and kept: half a byte per row. The pattern of A must stay as it is; after
+    ``A.eliminate_zeros()``, which changes it in place, it is looked for again.
+
+    In times of SciPy's product, one thread and two: 5 points in 2-D 2.5 and 4.4, 7 points
+    in 3-D 2.1 and 3.8, elasticity in 2-D and 3-D 1.1 and 2.2, an unstructured mesh 1.0
+    and 2.0. A dense A, or one that is not explicit, is applied as it is.
 
     The adjoint is the operator itself: `make` has checked that A is Hermitian.
 
@@ -51,12 +59,14 @@ class MatrixProduct(LinearOperator):
     0
     """
 
-    def __init__(self, operand):
+    def __init__(self, operand, limit=None):
         super().__init__(dtype=operand.dtype, shape=(operand.n, operand.n))
+        self.limit = limit
         self._operand = operand
         self._arrays = _arrays(operand.matrix) if sp.issparse(operand.matrix) else None
+        self._found = None, None  # the number of entries then, and the table of the rows
 
-    def into(self, x, out, sums):
+    def into(self, x, out, sums, n_threads=None):
         """Write A x into `out` and Re x* A x, one per column, into `sums`.
 
         Parameters
@@ -65,24 +75,69 @@ class MatrixProduct(LinearOperator):
             Of one type that A's can be cast to, C order; not the same.
         sums : ndarray of float64, shape (k,)
             One number for a vector.
+        n_threads : int, optional
+            Threads that share the rows; as many as pay by default. Without influence on
+            the result.
         """
-        from .kernels import cpu_cg as library  # Numba is imported where it is used
+        n = x.shape[0]
+        if n_threads is None:
+            n_threads = self.threads_for(x)
+        if not self._fits(x.dtype):
+            from .kernels import cpu_cg  # Numba is imported where it is used
 
-        if self._fits(x.dtype):
-            planes = x.dtype.kind == "c" and self.dtype.kind != "c"
-            if planes:  # the real and imaginary parts are two columns in memory
-                x, out = _as_planes(x), _as_planes(out)
-                parts = np.empty(x.shape[1])
-            else:
-                parts = sums
-            form = library.VECTOR if x.ndim == 1 else library.BLOCK
-            form.product(0, x.shape[0], *self._arrays, x, out, parts)
-            if planes:
-                np.sum(parts.reshape(-1, 2), axis=1, out=sums)
+            out[...] = self._plain(x)
+            form = cpu_cg.VECTOR if x.ndim == 1 else cpu_cg.BLOCK
+            sums[...] = chunks.run(form.dot, n, sums.size, n_threads, x, out)
             return
-        out[...] = self._plain(x)
-        form = library.VECTOR if x.ndim == 1 else library.BLOCK
-        form.dot(0, x.shape[0], x, out, sums)
+        planes = x.dtype.kind == "c" and self.dtype.kind != "c"
+        if planes:  # the real and imaginary parts are two columns in memory
+            x, out = _as_planes(x), _as_planes(out)
+        if x.ndim == 1:
+            from .kernels import cpu_rows
+
+            kernel, matrix = cpu_rows.product, (self._table(n_threads), *self._arrays)
+        else:
+            from .kernels import cpu_cg
+
+            kernel, matrix = cpu_cg.BLOCK.product, self._arrays
+        k = 1 if x.ndim == 1 else x.shape[1]
+        weights = self._arrays[0] if n_threads > 1 else None
+        parts = chunks.run(kernel, n, k, n_threads, *matrix, x, out, weights=weights)
+        sums[...] = parts.reshape(-1, 2).sum(axis=1) if planes else parts
+
+    def threads_for(self, x):
+        """Return the number of threads that share a product.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n,) or (n, k)
+            Vector or block.
+
+        Returns
+        -------
+        int
+            1 where A is not read by our kernels, or too small.
+        """
+        if self._arrays is None:
+            return 1
+        return chunks.threads_for(self.limit, self._n_bytes(x))
+
+    def _n_bytes(self, x):
+        """Count what a product reads and writes, entries once per column."""
+        return self._arrays[2].nbytes * (x.size // x.shape[0]) + 2 * x.nbytes
+
+    def _table(self, n_threads):
+        """Return which rows repeat those before them, as `cpu_rows.find` tells."""
+        from .kernels import cpu_rows
+
+        indptr, indices, _ = self._arrays
+        nnz, table = self._found
+        if nnz != indptr[-1]:
+            n = indptr.size - 1
+            nnz, table = indptr[-1], cpu_rows.new_table(n)
+            chunks.run(cpu_rows.find, n, 1, n_threads, indptr, indices, table)
+            self._found = nnz, table
+        return table
 
     def _matvec(self, x):
         x = np.asarray(x)
@@ -106,7 +161,13 @@ class MatrixProduct(LinearOperator):
             return np.asarray(self._plain(X), dtype=dtype)
         x = alias(np.ascontiguousarray(X, dtype))
         out = np.empty(x.shape, dtype)
-        self.into(x, out, np.empty(x.shape[1:] or 1))
+        # Solvers call BLAS in between: as for an application of M (`blas`).
+        n_threads = self.threads_for(x)
+        if n_threads > 1 and not blas.hold():
+            n_threads = 1
+        self.into(x, out, np.empty(x.shape[1:] or 1), n_threads)
+        if n_threads > 1:
+            blas.hold()
         return out
 
     def _rmatvec(self, x):
@@ -124,6 +185,9 @@ class MatrixProduct(LinearOperator):
 
     def _scipy_is_faster(self, x):
         if x.ndim == 1 or x.shape[1] < 3 or self.dtype != x.dtype:
+            return False
+        # Not by the number of threads, which must not change a bit of the result.
+        if self._n_bytes(x) >= chunks.WORTH_THREADS:
             return False
         short = self._operand.matrix.nnz < _LONG_ROWS * x.shape[0]
         return short or x.shape[1] >= _WIDE

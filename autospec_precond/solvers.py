@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from . import checks
+from .kernels import chunks
 from .kernels.layout import power_of_two
 from .products import alias
 
@@ -21,7 +22,7 @@ _SAFE_RANGE = 1e100
 _FLOOR = 0.1
 
 
-def solve(product, apply_into, b, x0, *, rtol, atol, maxiter, callback):
+def solve(product, apply_into, lend, b, x0, *, rtol, atol, maxiter, callback):
     """Solve A x = b by preconditioned conjugate gradients.
 
     Parameters
@@ -30,6 +31,8 @@ def solve(product, apply_into, b, x0, *, rtol, atol, maxiter, callback):
         A, Hermitian positive definite.
     apply_into : callable
         ``apply_into(r, z)`` writes M r into z; M Hermitian positive definite.
+    lend : callable
+        ``lend(b)`` is a context manager: the inside of M, for residuals like b, or None.
     b : array_like, shape (n,) or (n, k)
         Right-hand side, or a block of them.
     x0 : array_like, shape of `b`, or None
@@ -61,6 +64,9 @@ def solve(product, apply_into, b, x0, *, rtol, atol, maxiter, callback):
     -----
     Four vectors of the length of b: x, r, p, and one that A p and M r share. Columns of a
     block run in step, with scalars of their own, and leave the block when they end.
+
+    Where M lends its inside r is kept there, scaled and in M's order, and A p takes memory
+    of M's, too. That r only says when to look at the true residual, as the other does.
 
     References
     ----------
@@ -103,8 +109,12 @@ def solve(product, apply_into, b, x0, *, rtol, atol, maxiter, callback):
     def _seen():
         callback((x * units if scaled else x).reshape(shape))
 
-    run = _Run(product, apply_into, b, x, rtol, atol / units)
-    info = run.iterate(maxiter, None if callback is None else _seen)
+    with lend(b) as inside:
+        if inside is None:
+            run = _Run(product, apply_into, b, x, rtol, atol / units)
+        else:
+            run = _Inside(product, inside, b, x, rtol, atol / units)
+        info = run.iterate(maxiter, None if callback is None else _seen)
     if scaled:
         x *= units
     return x.reshape(shape), info
@@ -142,15 +152,14 @@ class _Run:
         self.rho = np.full(k, np.inf)  # of the step before: the first direction is z
         self.last = np.full(k, np.inf)  # true residual when it was last found too large
         # p is multiplied by zero at first, and 0 * NaN is not 0.
-        self.memory = [np.zeros(b.size, b.dtype)]
-        self.memory += [np.empty(b.size, b.dtype) for _ in ("r", "q")]
+        self.memory = [np.zeros(b.size, b.dtype), *self._borrow()]
         self._set_views()
         if x.any():
             x.reshape(-1, k)[:, size == 0] = 0
             self.norm = self._true_residual()
-            self.r[...] = self.q
+            self._restart(self.q)
         else:
-            self.r[...] = b
+            self._restart(b)
         self._end(self.norm <= self.goal, 0)
 
     def iterate(self, maxiter, seen):
@@ -167,14 +176,13 @@ class _Run:
 
     def _step(self):
         """Make one step of conjugate gradients; `q` holds M r, and then A p."""
-        self.apply_into(self.r, self.q)
-        rho = self._sums(self.kernels.dot, self.r, self.q)
+        rho = self._apply()
         bad = ~((rho > 0) & np.isfinite(rho))
         self._end(bad, NOT_DEFINITE_M)
         if not self.column.size:
             return
         rho = rho[~bad]
-        self.kernels.direction(0, self.x.shape[0], rho / self.rho, self.q, self.p)
+        self._turn(rho / self.rho)
         self.rho = rho
         energy = np.empty(rho.size)
         self.product.into(self.p, self.q, energy)
@@ -184,8 +192,29 @@ class _Run:
         self._end(bad, NOT_DEFINITE_A)
         if not self.column.size:
             return
+        self.norm = np.sqrt(self._advance(alpha[~bad]))
+
+    def _apply(self):
+        """Write M r over `q`; return Re r* M r."""
+        self.apply_into(self.r, self.q)
+        return self._sums(self.kernels.dot, self.r, self.q)
+
+    def _turn(self, beta):
+        """Set p <- M r + beta p."""
+        self._sums(self.kernels.direction, beta, self.q, self.p)
+
+    def _advance(self, alpha):
+        """Make the step along p, and return ||r||²."""
         vectors = self.p, self.q, self.column, self.x, self.r
-        self.norm = np.sqrt(self._sums(self.kernels.update, alpha[~bad], *vectors))
+        return self._sums(self.kernels.update, alpha, *vectors)
+
+    def _restart(self, residual):
+        """Set r to a true residual."""
+        self.r[...] = residual
+
+    def _borrow(self):
+        """Return memory for q and r."""
+        return [np.empty(self.b.size, self.b.dtype) for _ in ("q", "r")]
 
     def _verify(self, iteration):
         """End the columns that keep the promise; start those again that only seem to."""
@@ -200,9 +229,9 @@ class _Run:
         stalled = again & ~(true <= 0.5 * self.last)
         if again.any():
             if self.x.ndim == 1:
-                self.r[...] = self.q
+                self._restart(self.q)
             else:
-                source = self.memory[2].reshape(self.x.shape)
+                source = self.memory[1].reshape(self.x.shape)
                 for c in np.flatnonzero(again):
                     self.r[:, c] = source[:, self.column[c]]
             self.rho = np.where(again, np.inf, self.rho)
@@ -211,7 +240,7 @@ class _Run:
 
     def _true_residual(self):
         """Write b - A x of all columns over `q`; return the norms of those left."""
-        q = self.memory[2].reshape(self.x.shape)
+        q = self.memory[1].reshape(self.x.shape)
         self.product.into(self.x, q, np.empty(self.all.size))
         k = self.all.size
         square = self._sums(self.kernels.residual, self.b, self.all, q, columns=k)
@@ -225,7 +254,7 @@ class _Run:
         keep = ~which
         if self.x.ndim > 1:
             kept = np.flatnonzero(keep).astype(np.uint64)
-            for view in (self.p, self.r, self.q):
+            for view in (self.p, self.q, self.r):
                 self.compact(which.size, kept, view.reshape(-1))
         for name in self.scalars:
             setattr(self, name, getattr(self, name)[keep])
@@ -234,10 +263,48 @@ class _Run:
     def _set_views(self):
         shape = self.x.shape if self.x.ndim == 1 else (self.x.shape[0], self.column.size)
         size = math.prod(shape)
-        self.p, self.r, self.q = (part[:size].reshape(shape) for part in self.memory)
+        self.p, self.q, self.r = (part[:size].reshape(shape) for part in self.memory)
 
     def _sums(self, kernel, *arrays, columns=None):
         """Run a kernel over all rows; return its sums, one per column."""
-        sums = np.empty(self.column.size if columns is None else columns)
-        kernel(0, self.x.shape[0], *arrays, sums)
-        return sums
+        columns = self.column.size if columns is None else columns
+        n_bytes = sum(getattr(array, "nbytes", 0) for array in arrays)
+        n_threads = chunks.threads_for(self.product.limit, n_bytes)
+        return chunks.run(kernel, self.x.shape[0], columns, n_threads, *arrays)
+
+
+class _Inside(_Run):
+    """A vector whose residual is kept as M's kernels take it: scaled, in their order."""
+
+    def __init__(self, product, inside, b, x, rtol, atol):
+        from .kernels import cpu_inside
+
+        self.inside, self.loops, self.result = inside, cpu_inside, None
+        super().__init__(product, None, b, x, rtol, atol)
+
+    def _apply(self):
+        self.result = self.inside.apply()
+        dot = self._sums(self.kernels.dot, self.r, self.result)
+        return dot * self.inside.factor
+
+    def _turn(self, beta):
+        inside, given = self.inside, (beta[0], self.inside.factor, self.result)
+        if inside.places is None:
+            self._sums(self.loops.turn, *given, inside.scale, self.p)
+        else:
+            places = inside.scale, inside.places
+            self._sums(self.loops.turn_in_order, *given, *places, self.p)
+
+    def _advance(self, alpha):
+        inside, given = self.inside, (alpha[0], self.p, self.q, self.inside.scale)
+        if inside.places is None:
+            return self._sums(self.loops.advance, *given, self.x, self.r)
+        places = inside.places
+        return self._sums(self.loops.advance_in_order, *given, places, self.x, self.r)
+
+    def _restart(self, residual):
+        self.inside.enter(residual)
+
+    def _borrow(self):
+        # A p is written where s M r was: that memory is in the cache.
+        return self.inside.spare, self.inside.start

@@ -36,6 +36,7 @@ LAYERS = [
     "threads",
     "kernels.reference",
     "kernels.cpu",
+    "kernels.chunks",
     "kernels.cpu_order",
     "kernels.diagonals",
     "kernels.slices",

@@ -41,6 +41,7 @@ def test_an_application_allocates_the_result_only(dtype, precision):
         for shape, order in (((N_LONG,), "C"), ((N_LONG, 2), "C"), ((N_LONG, 2), "F")):
             x = np.ones(shape, x_dtype, order=order)
             out = np.empty_like(x, np.result_type(dtype, x_dtype))
+            M.apply_into(x, out), M.apply_into(out, out)  # machine code
             assert peak_of(lambda x=x, out=out: M.apply_into(x, out)) < N_LONG
             assert peak_of(lambda x=x: M @ x) < out.nbytes + N_LONG
             if x.dtype == out.dtype:
@@ -59,7 +60,7 @@ def test_without_a_base_too_and_at_any_size(precision, size):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 @pytest.mark.parametrize("columns", [(), (3,)])
-def test_a_solve_allocates_four_vectors_and_nothing_per_iteration(
+def test_a_solve_allocates_few_vectors_and_nothing_per_iteration(
     dtype, precision, columns, rng
 ):
     M = long_operator(dtype, precision)
@@ -68,17 +69,21 @@ def test_a_solve_allocates_four_vectors_and_nothing_per_iteration(
         b[:, 0] = 1.0  # ends before the others
     M.solve(b, maxiter=1)  # scratch of M, machine code
     nbytes, peaks = b.nbytes, []
+    # Two vectors are M's own scratch where r is kept inside.
+    n_vectors = 2 if dtype is np.float64 and precision != "single" and not columns else 4
 
     def look(x):
-        assert tracemalloc.get_traced_memory()[1] <= 4 * nbytes + N_LONG + peaks_before
+        assert (
+            tracemalloc.get_traced_memory()[1] <= n_vectors * nbytes + N_LONG + peaks_before
+        )
         peaks.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.reset_peak()
 
     peaks_before = nbytes  # the check that b is finite, and its size
     peak = peak_of(lambda: M.solve(b, rtol=0.0, atol=1e-30, maxiter=8, callback=look))
     assert len(peaks) > 2
-    assert max(peaks) <= 4 * nbytes + N_LONG
-    assert peak <= 4 * nbytes + N_LONG
+    assert max(peaks) <= n_vectors * nbytes + N_LONG
+    assert peak <= max(n_vectors, 3) * nbytes + N_LONG
 
 
 def test_scratch_is_bounded():

@@ -137,7 +137,8 @@ def warmup() -> None:
     >>> import autospec_precond
     >>> autospec_precond.warmup()
     """
-    from . import cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell
+    from . import cpu, cpu_cg, cpu_dia, cpu_inside, cpu_order, cpu_rows, cpu_scale, cpu_sell
 
-    for module in (cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell):
+    modules = cpu, cpu_cg, cpu_dia, cpu_inside, cpu_order, cpu_rows, cpu_scale, cpu_sell
+    for module in modules:
         module.warmup()

@@ -1,9 +1,10 @@
-"""Kernels of conjugate gradients: products with their dot products, updates with norms.
+"""Kernels of conjugate gradients: products of blocks, updates with norms, dot products.
 
 Each exists for vectors and for blocks in C order, with the same arguments: scalars are
-arrays, shape (k,), one number per column. A kernel takes the rows from `first` to `last`
-and writes its part of the sums: serial, without the GIL. Sums are in double precision
-whatever the vectors are, so that the square of a float32 fits.
+arrays, shape (k,), one number per column. A kernel takes the chunks of rows from `first`
+to `last` and writes ``sums[first:last]``, one number per chunk and column (`chunks`):
+serial, without the GIL. Sums are in double precision whatever the vectors are, so that the
+square of a float32 fits. The product of a vector is in `cpu_rows`.
 """
 
 from types import SimpleNamespace
@@ -11,11 +12,9 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 
-__all__ = ["BLOCK", "TYPES", "VECTOR", "compact", "warmup"]
+from .chunks import CHUNK
 
-# A vectorised sum, with its prologue and its gathers, gains 25 % on rows of 81 and costs
-# 30 to 50 % on rows of 7 to 27.
-_LONG = 48
+__all__ = ["BLOCK", "TYPES", "VECTOR", "compact", "warmup"]
 
 _INDEX = (np.uint32, np.uint64)
 _VECTORS = (np.float32, np.float64, np.complex64, np.complex128)
@@ -47,48 +46,17 @@ def _jit(function, *flags):
         return numba.njit(function, **options)
 
 
-def _in_order(start, end, indices, data, x, acc):
-    for j in range(start, end):
-        acc += data[j] * x[indices[j]]
-    return acc
-
-
-def _in_lanes(start, end, indices, data, x, acc):
-    # A twin of `_in_order`: Numba's cache knows functions by name, not by flags.
-    for j in range(start, end):
-        acc += data[j] * x[indices[j]]
-    return acc
-
-
 def _inner(x, y):
     """Return the real part of conj(x) y, in double precision."""
     real = np.float64(x.real) * np.float64(y.real)
     return real + np.float64(x.imag) * np.float64(y.imag)
 
 
-_ordered_row = _jit(_in_order)
-_lane_row = _jit(_in_lanes, "reassoc")
 _pair = _jit(_inner, "reassoc", "nsz")  # nsz: no addition of the imaginary part of a real
 
 
-def _vector_product(first, last, indptr, indices, data, x, y, sums):
-    """Set y <- A x and sums <- Re x* y."""
-    zero = y.dtype.type(0)
-    dot = 0.0
-    end = indptr[first]
-    for i in range(first, last):
-        start, end = end, indptr[i + 1]
-        if end - start < _LONG:
-            value = _ordered_row(start, end, indices, data, x, zero)
-        else:
-            value = _lane_row(start, end, indices, data, x, zero)
-        y[i] = value
-        dot += _pair(x[i], value)
-    sums[0] = dot
-
-
 def _narrow(first, last, indptr, indices, data, x, y, sums):
-    """Do so for a few columns, and add to the sums."""
+    """Set y <- A x on rows of a few columns, and add to the sums."""
     zero = y.dtype.type(0)
     width = np.uint64(y.shape[1])
     x, y = x.reshape(-1), y.reshape(-1)
@@ -152,70 +120,103 @@ _wide_product = _jit(_wide, "reassoc")
 
 
 def _block_product(first, last, indptr, indices, data, x, y, sums):
-    sums[:] = 0.0
-    if y.shape[1] < _WIDE:
-        _narrow_product(first, last, indptr, indices, data, x, y, sums)
-    else:
-        _wide_product(first, last, indptr, indices, data, x, y, sums)
+    """Set y <- A x and sums <- Re x* y, column by column."""
+    for k in range(first, last):
+        sums[k] = 0.0
+        lo, hi = k * CHUNK, min((k + 1) * CHUNK, y.shape[0])
+        if y.shape[1] < _WIDE:
+            _narrow_product(lo, hi, indptr, indices, data, x, y, sums[k])
+        else:
+            _wide_product(lo, hi, indptr, indices, data, x, y, sums[k])
 
 
 # The loops below run over slices: an index from `first` on may be negative for all that
 # the compiler knows, and would cost a test per entry and all vectorisation.
 
 
-def _vector_update(first, last, alpha, p, q, columns, x, r, sums):
-    """Set x[columns] <- x + alpha p, r <- r - alpha q and sums <- ||r||²."""
-    p, q, x, r = p[first:last], q[first:last], x[first:last], r[first:last]
-    a = r.real.dtype.type(alpha[0])
+def _update_rows(a, p, q, x, r):
     square = 0.0
     for i in range(r.size):
         x[i] += a * p[i]
         value = r[i] - a * q[i]
         r[i] = value
         square += _pair(value, value)
-    sums[0] = square
+    return square
+
+
+def _dot_rows(x, y):
+    dot = 0.0
+    for i in range(x.size):
+        dot += _pair(x[i], y[i])
+    return dot
+
+
+def _residual_rows(b, q):
+    square = 0.0
+    for i in range(q.size):
+        value = b[i] - q[i]
+        q[i] = value
+        square += _pair(value, value)
+    return square
+
+
+_updated = _jit(_update_rows, "reassoc")
+_dotted = _jit(_dot_rows, "reassoc")
+_subtracted = _jit(_residual_rows, "reassoc")
+
+
+def _vector_update(first, last, alpha, p, q, columns, x, r, sums):
+    """Set x[columns] <- x + alpha p, r <- r - alpha q and sums <- ||r||²."""
+    a = r.real.dtype.type(alpha[0])
+    for k in range(first, last):
+        rows = slice(k * CHUNK, (k + 1) * CHUNK)
+        sums[k, 0] = _updated(a, p[rows], q[rows], x[rows], r[rows])
 
 
 def _block_update(first, last, alpha, p, q, columns, x, r, sums):
-    sums[:] = 0.0
-    p, q, x, r = p[first:last], q[first:last], x[first:last], r[first:last]
     a = alpha.astype(r.real.dtype)
-    for i in range(r.shape[0]):
-        for c in range(r.shape[1]):
-            x[i, columns[c]] += a[c] * p[i, c]
-        for c in range(r.shape[1]):
-            value = r[i, c] - a[c] * q[i, c]
-            r[i, c] = value
-            sums[c] += _pair(value, value)
+    for k in range(first, last):
+        sums[k] = 0.0
+        rows = slice(k * CHUNK, (k + 1) * CHUNK)
+        pk, qk, xk, rk = p[rows], q[rows], x[rows], r[rows]
+        for i in range(rk.shape[0]):
+            for c in range(rk.shape[1]):
+                xk[i, columns[c]] += a[c] * pk[i, c]
+            for c in range(rk.shape[1]):
+                value = rk[i, c] - a[c] * qk[i, c]
+                rk[i, c] = value
+                sums[k, c] += _pair(value, value)
 
 
 def _vector_dot(first, last, x, y, sums):
     """Set sums <- Re x* y."""
-    x, y = x[first:last], y[first:last]
-    dot = 0.0
-    for i in range(x.size):
-        dot += _pair(x[i], y[i])
-    sums[0] = dot
+    for k in range(first, last):
+        rows = slice(k * CHUNK, (k + 1) * CHUNK)
+        sums[k, 0] = _dotted(x[rows], y[rows])
 
 
 def _block_dot(first, last, x, y, sums):
-    sums[:] = 0.0
-    x, y = x[first:last], y[first:last]
-    for i in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            sums[c] += _pair(x[i, c], y[i, c])
+    for k in range(first, last):
+        sums[k] = 0.0
+        rows = slice(k * CHUNK, (k + 1) * CHUNK)
+        xk, yk = x[rows], y[rows]
+        for i in range(xk.shape[0]):
+            for c in range(xk.shape[1]):
+                sums[k, c] += _pair(xk[i, c], yk[i, c])
 
 
-def _vector_direction(first, last, beta, z, p):
-    """Set p <- z + beta p."""
-    z, p = z[first:last], p[first:last]
+def _vector_direction(first, last, beta, z, p, sums):
+    """Set p <- z + beta p; there are no sums."""
+    rows = slice(first * CHUNK, last * CHUNK)
+    z, p = z[rows], p[rows]
     b = p.real.dtype.type(beta[0])
     for i in range(p.size):
         p[i] = z[i] + b * p[i]
 
 
-def _block_direction(first, last, beta, z, p):
-    z, p = z[first:last], p[first:last]
+def _block_direction(first, last, beta, z, p, sums):
+    rows = slice(first * CHUNK, last * CHUNK)
+    z, p = z[rows], p[rows]
     b = beta.astype(p.real.dtype)
     for i in range(p.shape[0]):
         for c in range(p.shape[1]):
@@ -224,23 +225,21 @@ def _block_direction(first, last, beta, z, p):
 
 def _vector_residual(first, last, b, columns, q, sums):
     """Set q <- b[columns] - q and sums <- ||q||²."""
-    b, q = b[first:last], q[first:last]
-    square = 0.0
-    for i in range(q.size):
-        value = b[i] - q[i]
-        q[i] = value
-        square += _pair(value, value)
-    sums[0] = square
+    for k in range(first, last):
+        rows = slice(k * CHUNK, (k + 1) * CHUNK)
+        sums[k, 0] = _subtracted(b[rows], q[rows])
 
 
 def _block_residual(first, last, b, columns, q, sums):
-    sums[:] = 0.0
-    b, q = b[first:last], q[first:last]
-    for i in range(q.shape[0]):
-        for c in range(q.shape[1]):
-            value = b[i, columns[c]] - q[i, c]
-            q[i, c] = value
-            sums[c] += _pair(value, value)
+    for k in range(first, last):
+        sums[k] = 0.0
+        rows = slice(k * CHUNK, (k + 1) * CHUNK)
+        bk, qk = b[rows], q[rows]
+        for i in range(qk.shape[0]):
+            for c in range(qk.shape[1]):
+                value = bk[i, columns[c]] - qk[i, c]
+                qk[i, c] = value
+                sums[k, c] += _pair(value, value)
 
 
 def _compact(n_columns, keep, flat):
@@ -256,7 +255,6 @@ def _compact(n_columns, keep, flat):
 
 
 VECTOR = SimpleNamespace(
-    product=_jit(_vector_product, "reassoc"),
     update=_jit(_vector_update, "reassoc"),
     dot=_jit(_vector_dot, "reassoc"),
     direction=_jit(_vector_direction, "reassoc"),
@@ -274,18 +272,18 @@ compact = _jit(_compact)
 
 def warmup():
     """Compile every variant; see `autospec_precond.warmup`."""
-    ones, columns = np.ones(1), np.zeros(1, np.uint64)
+    ones, columns, sums = np.ones(1), np.zeros(1, np.uint64), np.ones((1, 1))
+    for values, vectors in TYPES:
+        for index in _INDEX:
+            matrix = np.zeros(2, index), np.zeros(1, index), np.zeros(1, values)
+            BLOCK.product(0, 1, *matrix, *_vectors(2, (1, 1), vectors), sums)
     for kernels, shape in ((VECTOR, (1,)), (BLOCK, (1, 1))):
-        for values, vectors in TYPES:
-            for index in _INDEX:
-                matrix = np.zeros(2, index), np.zeros(1, index), np.zeros(1, values)
-                kernels.product(0, 1, *matrix, *_vectors(2, shape, vectors), ones)
         for vectors in _VECTORS:
             p, q, x, r = _vectors(4, shape, vectors)
-            kernels.update(0, 1, ones, p, q, columns, x, r, ones)
-            kernels.dot(0, 1, p, q, ones)
-            kernels.direction(0, 1, ones, p, q)
-            kernels.residual(0, 1, p, columns, q, ones)
+            kernels.update(0, 1, ones, p, q, columns, x, r, sums)
+            kernels.dot(0, 1, p, q, sums)
+            kernels.direction(0, 1, ones, p, q, sums)
+            kernels.residual(0, 1, p, columns, q, sums)
             compact(1, columns, p.reshape(-1))
 
 

@@ -42,6 +42,7 @@ LAYERS = [
     "kernels.layout",
     "kernels.plans",
     "kernels.cpu_dia",
+    "kernels.cpu_chunk",
     "kernels.cpu_sell",
     "kernels.gpu",
     "kernels",

@@ -64,7 +64,7 @@ def block_order(kind, kernel):
     str
         'C' or 'F'.
     """
-    return "F" if kind == "dia" and kernel == "fused" else "C"
+    return "F" if kind in ("dia", "sell") and kernel == "fused" else "C"
 
 
 def choose_threads(stored, kernel, n, degree, vector_bytes):
@@ -112,9 +112,9 @@ def powers_per_sweep(stored, kernel, n, degree, vector_bytes):
     Returns
     -------
     int
-        One for every storage but diagonals.
+        One for every storage but diagonals and slices.
     """
-    if kernel != "fused" or stored.kind != "dia" or degree == 0:
+    if kernel != "fused" or stored.kind not in ("dia", "sell") or degree == 0:
         return 1
     row_bytes = plans.row_bytes(stored, n, vector_bytes)
     return plans.powers_per_sweep(n, degree, plans.reach(stored), row_bytes)

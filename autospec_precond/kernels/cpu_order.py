@@ -46,23 +46,48 @@ def _breadth_first(indptr, indices, order):
                     end += 1
 
 
-def _move(indptr, indices, values, places, starts, shift, new_indices, new_values):
-    """Write row i as row places[i]; columns relative to the row where `shift` is.
+def _move(
+    indptr, indices, values, order, places, table, chunk, shift, new_indices, new_values
+):
+    """Write the entries in the new order of rows; see `slices.to_slices`.
 
-    Returns the largest |column - row|: relative columns may not have fitted.
+    Columns are relative to the row where `shift` is. Returns the largest
+    |column - row|: relative columns may not have fitted.
     """
-    largest = 0
-    for i in range(places.size):
+    least = most = np.int64(0)
+    n_chunks = order.size // chunk
+    # In the order given: rows are read one after the other, and nothing waits for a write.
+    for i in range(order.size):
         row = np.int64(places[i])
-        k = np.uint64(starts[row])
+        s = row // chunk
+        if s == n_chunks:
+            continue
         base = shift - row if shift else 0
-        for j in range(indptr[i], indptr[i + 1]):
+        j, end = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
+        k = np.uint64(table[s, 0] + row % chunk)
+        stop = k + np.uint64(chunk * table[s, 1])
+        while k < stop and j < end:
             column = np.int64(places[indices[j]])
-            largest = max(largest, abs(column - row))
             new_values[k] = values[j]
             new_indices[k] = base + column
+            least, most = min(least, column - row), max(most, column - row)
+            j += np.uint64(1)
+            k += np.uint64(chunk)
+        while k < stop:
+            new_values[k] = 0
+            new_indices[k] = base + row
+            k += np.uint64(chunk)
+    for r in range(n_chunks + 1, table.shape[0]):
+        row, k = table[r, 0], np.uint64(table[r, 1])
+        base = shift - row if shift else 0
+        end = np.uint64(indptr[order[row] + 1])
+        for j in range(end - np.uint64(table[r, 2]), end):
+            column = np.int64(places[indices[j]])
+            new_values[k] = values[j]
+            new_indices[k] = base + column
+            least, most = min(least, column - row), max(most, column - row)
             k += np.uint64(1)
-    return largest
+    return max(-least, most)
 
 
 def _scatter(places, rows, block, column):
@@ -90,7 +115,7 @@ scatter = jit(_scatter, set())
 
 def warmup():
     """Compile for the values that are stored; see `autospec_precond.warmup`."""
-    starts = np.zeros(2, np.int64)
+    table = np.array([[0, 0, 1], [0, 0, 0]])
     rows = np.zeros(1, np.int32)
     for index in (np.uint32, np.uint64):
         indptr, none = np.zeros(2, index), np.zeros(0, index)
@@ -99,7 +124,7 @@ def warmup():
         for values in (np.float32, np.float64, np.complex64, np.complex128):
             for new in (np.uint16, np.uint32):
                 move(
-                    indptr, none, np.empty(0, values), rows, starts, 0,
+                    indptr, none, np.empty(0, values), rows, rows, table, 16, 0,
                     np.empty(0, new), np.empty(0, values),
                 )  # fmt: skip
     for vectors in (np.float32, np.float64, np.complex64, np.complex128):

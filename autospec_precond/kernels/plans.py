@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from . import slices
+
 __all__ = [
     "WORTH_THREADS",
     "Plan",
@@ -67,7 +69,7 @@ class Plan:
 
 
 @functools.lru_cache(maxsize=64)
-def plan(n, n_levels, reach, row_bytes, n_threads):
+def plan(n, n_levels, reach, row_bytes, n_threads, grain=1):
     """Plan an application.
 
     Parameters
@@ -82,6 +84,8 @@ def plan(n, n_levels, reach, row_bytes, n_threads):
         Bytes that a row of one product reads and writes.
     n_threads : int
         Tiles that run at the same time.
+    grain : int, optional
+        Blocks and tiles begin at multiples of it, as long as `reach` is one, too.
 
     Returns
     -------
@@ -89,17 +93,17 @@ def plan(n, n_levels, reach, row_bytes, n_threads):
         The same for the same arguments on one machine.
     """
     n_powers = powers_per_sweep(n, n_levels, reach, row_bytes)
-    n_rows = _block_rows(row_bytes)
+    n_rows = max(_block_rows(row_bytes) // grain, 1) * grain
     if n_threads == 1:
         return Plan(n_powers, n_rows, ((0, n_levels, (((0, n, 0, 0),),)),))
     deep = min(n_levels, _depth(n, reach, n_threads))
     if deep == 1:
-        rounds = tuple((k, k + 1, (_even(n, n_threads),)) for k in range(n_levels))
+        rounds = tuple((k, k + 1, (_even(n, n_threads, grain),)) for k in range(n_levels))
         return Plan(1, n_rows, rounds)
     n_rounds = -(-n_levels // deep)
     edges = [n_levels * k // n_rounds for k in range(n_rounds + 1)]
     rounds = tuple(
-        (first, last, _phases(n, last - first, reach, n_threads))
+        (first, last, _phases(n, last - first, reach, n_threads, grain))
         for first, last in itertools.pairwise(edges)
     )
     return Plan(n_powers, n_rows, rounds)
@@ -156,13 +160,15 @@ def reach(stored):
     Parameters
     ----------
     stored : Stored
-        Of kind 'dia'.
+        Of kind 'dia' or 'sell'.
 
     Returns
     -------
     int
-        Rows.
+        Rows; by slices a multiple of a chunk.
     """
+    if stored.kind == "sell":
+        return slices.reach(stored.slices, stored.places.size)
     return int(np.abs(stored.offsets).max())
 
 
@@ -181,7 +187,7 @@ def row_bytes(stored, n, vector_bytes):
     int
         Those of the matrix, and x, b1 and y once each: y is read and written at once.
     """
-    return stored.data.nbytes // n + 3 * vector_bytes
+    return stored.n_bytes // n + 3 * vector_bytes
 
 
 def _most(shares):
@@ -213,7 +219,7 @@ def _depth(n, reach, n_threads):
     return deepest if deepest > 2 else 1
 
 
-def _phases(n, n_levels, reach, n_threads):
+def _phases(n, n_levels, reach, n_threads, grain):
     """Return tiles that shrink, and tiles that grow between them, of equal work each."""
     moved = (n_levels - 1) * reach
     width = (n / n_threads - moved / 2) / 2
@@ -223,7 +229,7 @@ def _phases(n, n_levels, reach, n_threads):
     grows = [width] * (n_threads - 1) + [width + moved / 2]
     edges, edge = [0], 0.0
     for a, b in zip(shrinks, grows, strict=True):
-        edges += [round(edge + a), round(edge + a + b)]
+        edges += [min(grain * round((edge + c) / grain), n) for c in (a, a + b)]
         edge += a + b
     edges[-1] = n
     cuts = list(itertools.pairwise(edges))
@@ -234,6 +240,6 @@ def _phases(n, n_levels, reach, n_threads):
     )
 
 
-def _even(n, n_threads):
-    edges = [n * k // n_threads for k in range(n_threads + 1)]
+def _even(n, n_threads, grain):
+    edges = [n * k // n_threads // grain * grain for k in range(n_threads)] + [n]
     return tuple((lo, hi, 0, 0) for lo, hi in itertools.pairwise(edges))

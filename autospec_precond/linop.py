@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from . import blas, kernels, solvers
 from .certificate import Certificate
-from .kernels import layout
+from .kernels import arrange, layout
 from .kernels.layout import Stored, power_of_two
 from .operands import reopen
 from .polynomial import Polynomial
@@ -142,6 +142,8 @@ class PolynomialPreconditioner(LinearOperator):
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
         scale = parts.scale
         self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
+        # What the loops of `arrange` take: shared memory may be read-only.
+        self._weights = None if scale is None else np.require(scale, np.float64, "CW")
         self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
         self._pool = collections.deque(maxlen=4)
@@ -439,7 +441,8 @@ class PolynomialPreconditioner(LinearOperator):
                 if places is None:
                     _scaled(part, scale, factors[j], view[:, j])
                 else:
-                    _scattered(part, scale, factors[j], start, places, j)
+                    weights = self._weights
+                    arrange.scatter(part, weights, factors[j], start, j, places, n_threads)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
                 largest = float(np.abs(image).max(initial=0.0))
@@ -454,7 +457,8 @@ class PolynomialPreconditioner(LinearOperator):
                 if places is None:
                     _scaled(view[:, j], scale, back, part)
                 else:
-                    _gathered(result, scale, back, part, places, j)
+                    weights = self._weights
+                    arrange.gather(result, j, weights, back, part, places, n_threads)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
 
@@ -542,35 +546,3 @@ def _scaled(x, scale, factor, out):
             for k in range(0, x.shape[0], _CHUNK):  # no temporary of length n
                 rows = slice(k, k + _CHUNK)
                 np.multiply(x[rows], scale[rows] * factor, out=out[rows], **settings)
-
-
-def _scattered(x, scale, factor, out, places, part):
-    """Do the same, and put row i of `x` into row places[i] of a block.
-
-    The block consists of parts as wide as `x`; this is one of them.
-    """
-    from .kernels import cpu_order
-
-    n, width = x.shape[0], int(np.prod(x.shape[1:], dtype=np.int64))
-    out = out.reshape(n, -1)
-    for rows in _chunks(n, width):
-        piece = np.empty(x[rows].shape, out.dtype)
-        _scaled(x[rows], None if scale is None else scale[rows], factor, piece)
-        cpu_order.scatter(places[rows], piece.reshape(-1, width), out, part * width)
-
-
-def _gathered(x, scale, factor, out, places, part):
-    """Undo what `_scattered` does: row i of `out` comes from row places[i] of a block."""
-    from .kernels import cpu_order
-
-    n, width = out.shape[0], int(np.prod(out.shape[1:], dtype=np.int64))
-    x = x.reshape(n, -1)
-    for rows in _chunks(n, width):
-        piece = np.empty(out[rows].shape, x.dtype)
-        cpu_order.gather(places[rows], x, part * width, piece.reshape(-1, width))
-        _scaled(piece, None if scale is None else scale[rows], factor, out[rows])
-
-
-def _chunks(n, width):
-    size = max(_CHUNK // width, 64)
-    return [slice(k, k + size) for k in range(0, n, size)]

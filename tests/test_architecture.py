@@ -37,6 +37,7 @@ LAYERS = [
     "kernels.reference",
     "kernels.cpu",
     "kernels.cpu_order",
+    "kernels.arrange",
     "kernels.diagonals",
     "kernels.slices",
     "kernels.layout",

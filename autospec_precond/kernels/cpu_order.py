@@ -11,6 +11,7 @@ from .cpu import jit
 
 __all__ = ["breadth_first", "gather", "mean_distance", "move", "scatter", "warmup"]
 
+_TOGETHER = 1024  # rows of a block whose columns are taken in turn
 _SAMPLE = 16  # one row of as many tells how far entries are from the diagonal
 
 
@@ -90,20 +91,40 @@ def _move(
     return max(-least, most)
 
 
-def _scatter(places, rows, block, column):
-    """Put each row into its place, from a column of the block on."""
-    for i in range(places.size):
-        place = np.uint64(places[i])
-        for q in range(rows.shape[1]):
-            block[place, np.uint64(column + q)] = rows[i, q]
+def _scatter(
+    places, scale, factors, x, x_row, x_column, first, y, y_row, y_column, lo, hi
+):  # fmt: skip
+    """Put rows lo to hi of x, times scale and factors, into their places in y.
+
+    Entry (i, q) of x is number (i - first) x_row + q x_column in memory, that of y alike;
+    an empty scale is one.
+    """
+    scaled = scale.size > 0
+    for begin in range(lo, hi, _TOGETHER):
+        rows = range(np.uint64(begin), np.uint64(min(begin + _TOGETHER, hi)))
+        for q in range(factors.size):
+            factor, own = factors[q], np.uint64(q * x_column - first * x_row)
+            shift = np.uint64(q * y_column)
+            for i in rows:
+                weight = scale[i] * factor if scaled else factor
+                place = np.uint64(places[i]) * np.uint64(y_row) + shift
+                y[place] = x[i * np.uint64(x_row) + own] * weight
 
 
-def _gather(places, block, column, rows):
-    """Take each row from its place, from a column of the block on."""
-    for i in range(places.size):
-        place = np.uint64(places[i])
-        for q in range(rows.shape[1]):
-            rows[i, q] = block[place, np.uint64(column + q)]
+def _gather(
+    places, scale, factors, x, x_row, x_column, first, y, y_row, y_column, lo, hi
+):  # fmt: skip
+    """Do the reverse: rows lo to hi of x from their places in y."""
+    scaled = scale.size > 0
+    for begin in range(lo, hi, _TOGETHER):
+        rows = range(np.uint64(begin), np.uint64(min(begin + _TOGETHER, hi)))
+        for q in range(factors.size):
+            factor, own = factors[q], np.uint64(q * x_column - first * x_row)
+            shift = np.uint64(q * y_column)
+            for i in rows:
+                weight = scale[i] * factor if scaled else factor
+                place = np.uint64(places[i]) * np.uint64(y_row) + shift
+                x[i * np.uint64(x_row) + own] = y[place] * weight
 
 
 breadth_first = jit(_breadth_first, set())
@@ -127,7 +148,11 @@ def warmup():
                     indptr, none, np.empty(0, values), rows, rows, table, 16, 0,
                     np.empty(0, new), np.empty(0, values),
                 )  # fmt: skip
-    for vectors in (np.float32, np.float64, np.complex64, np.complex128):
-        block = np.zeros((1, 1), vectors)
-        scatter(rows, block, block.copy(), 0)
-        gather(rows, block, 0, block.copy())
+    for kinds in ((np.float32, np.float64), (np.complex64, np.complex128)):
+        for given in kinds:
+            for vectors in kinds:
+                for loop in (scatter, gather):
+                    loop(
+                        rows, np.empty(0), np.ones(1), np.zeros(1, given), 1, 1, 0,
+                        np.zeros(1, vectors), 1, 1, 0, 1,
+                    )  # fmt: skip

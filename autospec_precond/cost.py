@@ -155,8 +155,23 @@ class Costs:
         """
         if degree == 0:
             return self.outer()
-        edges = TIMES["apply_call"] + _moved(4 * 8 * self.n, TIMES["vectors"])
-        return self.outer() + edges + degree * self.step()
+        return self.outer() + self.edges() + degree * self.step()
+
+    def edges(self):
+        """Return the time of an application but for its products.
+
+        Returns
+        -------
+        float
+            Seconds: vectors are scaled on the way in and out, for slices into another
+            order by all threads.
+        """
+        traffic = 4 * 8 * self.n
+        if self.kind == "sell" and self.fused:
+            seconds = _moved(traffic, TIMES["arrange"]) / self.n_threads**_THREADS
+        else:
+            seconds = _moved(traffic, TIMES["vectors"])
+        return TIMES["apply_call"] + seconds
 
     def setup(self, degree):
         """Return the time from the end of the probe to M, the self-check left out.

@@ -87,8 +87,9 @@ def choose_threads(stored, kernel, n, degree, vector_bytes):
     if kernel != "fused" or degree == 0:
         return 1
     n_bytes = stored.n_bytes + 3 * n * vector_bytes
-    # Threads meet twice in an application by diagonals, after every product else. A byte
-    # takes about 4 times as long as by diagonals in rows, and 3 times in slices.
+    # Threads meet twice in an application by diagonals, in slices after two products or
+    # more, else after each. A byte takes about 4 times as long as by diagonals in rows,
+    # and 1.5 times in slices.
     between = {"csr": 4, "sell": 3, "dia": degree / 2}[stored.kind] * n_bytes
     if between < plans.WORTH_THREADS:
         return 1
@@ -117,7 +118,8 @@ def powers_per_sweep(stored, kernel, n, degree, vector_bytes):
     if kernel != "fused" or stored.kind not in ("dia", "sell") or degree == 0:
         return 1
     row_bytes = plans.row_bytes(stored, n, vector_bytes)
-    return plans.powers_per_sweep(n, degree, plans.reach(stored), row_bytes)
+    grain = plans.grain(stored.kind)
+    return plans.powers_per_sweep(n, degree, plans.reach(stored), row_bytes, grain)
 
 
 def warmup() -> None:

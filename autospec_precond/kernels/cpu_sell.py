@@ -115,13 +115,13 @@ def apply(stored, coefficients, affine, x, work, n_threads=1):
     by_columns = n_columns % n_threads == 0 or n_columns >= 4 * n_threads
     if by_columns:
         widest = min(widest, -(-n_columns // n_threads))
-    reach = plans.reach(stored)
+    reach, grain = plans.reach(stored), plans.grain(stored.kind)
     tasks = []
     for k in range(0, n_columns, widest):
         vectors = [v[k : k + widest].reshape(-1) for v in columns]
         row_bytes = plans.row_bytes(stored, n, vectors[0].nbytes // n)
         sharing = 1 if by_columns else n_threads
-        plan = plans.plan(n, n_levels, reach, row_bytes, sharing, _CHUNK)
+        plan = plans.plan(n, n_levels, reach, row_bytes, sharing, grain)
         way = (reach, plan.n_powers, plan.n_rows)
         for first, last, phases in plan.rounds:
             part = (*matrix, factors, first, last, n, *vectors)

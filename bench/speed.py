@@ -213,7 +213,9 @@ def summary(rows):
     lines = ["", "Seconds, setup included; in brackets Jacobi's over them.", ""]
     lines += ["| problem | " + " | ".join(shown) + " |", "|---|" + "--:|" * len(shown)]
     for name in names:
-        lines.append("| " + " | ".join([name, *(_cell(medians, name, w) for w in shown)]) + " |")
+        lines.append(
+            "| " + " | ".join([name, *(_cell(medians, name, w) for w in shown)]) + " |"
+        )
     means = []
     for way in shown:
         both = [medians[n, "jacobi"] / medians[n, way] for n in names

@@ -1,4 +1,4 @@
-"""Storage by chunks of rows: an order of the rows, twins of the reference, always the same bits."""
+"""Storage by chunks: an order of the rows, twins of the reference, the same bits always."""
 
 import functools
 import pickle
@@ -13,7 +13,16 @@ from scipy.sparse.linalg import aslinearoperator
 
 import autospec_precond as ap
 from autospec_precond import kernels, threads
-from autospec_precond.kernels import cpu_chunk, cpu_order, cpu_sell, layout, plans, reference, slices
+from autospec_precond.kernels import (
+    arrange,
+    cpu_chunk,
+    cpu_order,
+    cpu_sell,
+    layout,
+    plans,
+    reference,
+    slices,
+)
 
 AFFINE = (0.9, -0.1)
 TYPES = [  # of values and of vectors
@@ -198,7 +207,9 @@ def test_long_rows_are_sorted_as_far_as_16_bits_reach():
     for order in (np.arange(n, dtype=np.int32), slices.order_rows(A)):
         data, indices, table, places = slices.to_slices(A, A.data, order)
         assert data.size == indices.size <= A.nnz + 2 * n
-        assert np.array_equal(slices.product(data, indices, table, np.ones(n))[places], lengths)
+        assert np.array_equal(
+            slices.product(data, indices, table, np.ones(n))[places], lengths
+        )
 
 
 # Twins.
@@ -331,6 +342,35 @@ def shuffled(dtype, rng):
         phase = np.exp(1j * np.arange(n))
         A = phase[:, None] * A * phase.conj()
     return sp.csr_array(A.astype(dtype))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.complex64, np.complex128])
+def test_arranged_on_every_way_alike(n_threads, order, kind, rng):
+    n = 20_011
+    places = rng.permutation(n).astype(np.int32)
+    scale = rng.random(n)
+    for columns in ((), (1,), (3,)):
+        x = random_block(rng, (n, *columns), kind, order)
+        factors = np.float64(0.5) * np.arange(1, 1 + x[0].size).reshape(columns)
+        weights = (scale.reshape(n, *(1 for _ in columns)) * factors).reshape(n, -1)
+        block = np.full((n, 2 * x[0].size), np.nan, kind, order=order)
+        frozen = np.broadcast_to(x, x.shape)  # read-only: goes piece by piece
+        wide = np.result_type(kind, np.float64)
+        expected = np.full_like(block, np.nan)
+        expected[places, x[0].size :] = x.reshape(n, -1).astype(wide) * weights
+        back = expected[places, x[0].size :].astype(wide) * weights
+        back = back.astype(kind).reshape(x.shape)
+        for source in (x, frozen, np.repeat(x, 2, axis=0)[::2]):
+            block[...] = np.nan
+            arrange.scatter(source, scale, factors, block, 1, places, n_threads)
+            assert np.array_equal(block, expected, equal_nan=True)
+        spread = np.empty((2 * n, *columns), kind)
+        for out in (np.empty_like(x), spread[::2]):
+            arrange.gather(block, 1, scale, factors, out, places, n_threads)
+            assert np.array_equal(out, back)
+    assert n / n_threads > arrange._PIECE // 3
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

@@ -1,9 +1,9 @@
 """One step of the recurrence on a chunk of rows, in vector instructions.
 
-No compiler makes vector instructions of a loop with gathered loads here. So the instructions
-are written down: entry j of all rows of a chunk at once, the gathered numbers loaded one by
-one into a vector. The gathers of AVX2 and AVX-512 took up to 1.4 times as long. LLVM splits
-vectors into what the processor has.
+No compiler makes vector instructions of a loop with gathered loads here. So they are
+written down: entry j of all rows of a chunk at once, the numbers from b1 loaded one by one
+into a vector. The gathers of AVX-512 (`llvm.masked.gather`) took 1.3 to 1.5 times as long
+in the cache. LLVM splits vectors into what the processor has.
 """
 
 import numpy as np
@@ -25,7 +25,9 @@ OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 _LANE, _INT = ir.IntType(32), ir.IntType(64)
 
 
-def chunk_step(data, indices, entry, length, row, start, factors, b1, x, y):  # pragma: no cover
+def chunk_step(
+    data, indices, entry, length, row, start, factors, b1, x, y
+):  # pragma: no cover
     """Set y <- c x + a S b1 + b b1 - g y on a chunk of rows, the first of them `row`.
 
     `entry` is the first entry of the chunk, `length` the number of them in each row,

@@ -104,7 +104,9 @@ def to_slices(matrix, values, order):
     places = _inverse(order)
     table = _table(np.diff(matrix.indptr)[order])
     n_chunks = order.size // CHUNK
-    n_entries = max(table[n_chunks, 0], table[n_chunks + 1 :, 1:].sum(axis=1).max(initial=0))
+    n_entries = max(
+        table[n_chunks, 0], table[n_chunks + 1 :, 1:].sum(axis=1).max(initial=0)
+    )
     pattern = _unsigned(matrix.indptr), _unsigned(matrix.indices)
     data = np.empty(n_entries, values.dtype)
     for kind, shift in ((np.uint16, SHIFT), (np.uint32, 0)):

@@ -56,7 +56,9 @@ _SMALL, _LARGE = 1e6, 1.28e8  # bytes in the cache, and far outside
 _OUTER_PASSES = 14  # vectors of length n that an iteration of SciPy's cg reads and writes
 _STORE_PASSES = 20  # bytes that forming and storing S moves, over those of A's values
 _BOUND_PRODUCTS = 8  # the rigorous bound: four products, |S| and quotients
-_PROOF = 0.0096 / 32**3.5  # seconds of the proof that p is positive, over degree**3.5
+# Seconds of the proof that p is positive, over degree**3.5; below a millisecond up to
+# degree 16, and left out there.
+_PROOF, _PROVED_AT_ONCE = 0.0096 / 32**3.5, 16
 _THREADS = 0.8  # exponent of the gain from several threads
 
 
@@ -324,7 +326,8 @@ def predict(costs, plain, n_steps, check_products):
         share = (degree + 1) * _EFFICIENCY[degree]
         iterations = np.ceil(plain / share) + (degree > 0)
         check = (check_products(degree) * costs.step()) if degree else 0.0
-        check += _PROOF * degree**3.5
+        if degree > _PROVED_AT_ONCE:
+            check += _PROOF * degree**3.5
         setup = float(_CAUTION * costs.setup(degree) + check)
         result[degree] = setup, float(iterations * costs.iteration(degree))
     return result

@@ -49,10 +49,20 @@ def gather(block, part, scale, factors, out, places, n_threads):
 
     Parameters
     ----------
-    block, part, scale, factors, places, n_threads
-        As for `scatter`.
+    block : ndarray, shape (n,) or (n, k)
+        In C or F order; it consists of parts as wide as `out`.
+    part : int
+        Which of the parts is to be read.
+    scale : ndarray of float64, shape (n,), or None
+        Factor of each row; contiguous, and may be written.
+    factors : float or ndarray of out's shape but for the rows
+        Factor of each column.
     out : ndarray, shape (n, ...)
-        Where the rows go, times scale and factors.
+        Where the rows go, times scale and factors; of any type and memory order.
+    places : ndarray of int, shape (n,)
+        Where each row is.
+    n_threads : int
+        Threads that share the rows.
     """
     from . import cpu_order
 

@@ -30,8 +30,18 @@ def chunk_step(
 ):  # pragma: no cover
     """Set y <- c x + a S b1 + b b1 - g y on a chunk of rows, the first of them `row`.
 
-    `entry` is the first entry of the chunk, `length` the number of them in each row,
-    `start` where the vectors begin in their arrays; `factors` are c, a, b, g.
+    Parameters
+    ----------
+    data, indices : ndarray
+        As `slices.to_slices` returns them.
+    entry, length, row : int
+        First entry of the chunk, entries of each of its rows, first row.
+    start : int
+        Where the vectors begin in their arrays.
+    factors : tuple of four float
+        The factors c, a, b, g.
+    b1, x, y : ndarray
+        Columns of blocks, one after the other.
     """
 
 

@@ -23,11 +23,12 @@ __all__ = [
     "predict",
 ]
 
-CANDIDATES = (0, 4, 8, 16)
+CANDIDATES = (0, 4, 8, 16, 24, 32)
 
 # Krylov efficiency seen with a good polynomial: products of plain CG over ours. On
-# real matrices 0.76 to 0.95 at degree 4, 0.70 to 0.92 at 8, 0.50 to 0.86 at 16.
-_EFFICIENCY = {0: 1.0, 4: 0.87, 8: 0.82, 16: 0.72}
+# real matrices 0.76 to 0.95 at degree 4, 0.70 to 0.92 at 8, 0.50 to 0.86 at 16. On six
+# generated ones degree 32 took 1.05 to 1.13 times the products of 16, and 24 1.03 times.
+_EFFICIENCY = {0: 1.0, 4: 0.87, 8: 0.82, 16: 0.72, 24: 0.69, 32: 0.65}
 
 # Exact CG ends after n products, whatever the spectrum, and a polynomial that is not
 # optimal for the vector at hand gives that up: on 112 unknowns degree 16 took 2.9 times
@@ -55,6 +56,9 @@ _SMALL, _LARGE = 1e6, 1.28e8  # bytes in the cache, and far outside
 _OUTER_PASSES = 14  # vectors of length n that an iteration of SciPy's cg reads and writes
 _STORE_PASSES = 20  # bytes that forming and storing S moves, over those of A's values
 _BOUND_PRODUCTS = 8  # the rigorous bound: four products, |S| and quotients
+# Seconds of the proof that p is positive, over degree**3.5; below a millisecond up to
+# degree 16, and left out there.
+_PROOF, _PROVED_AT_ONCE = 0.0096 / 32**3.5, 16
 _THREADS = 0.8  # exponent of the gain from several threads
 
 
@@ -155,11 +159,26 @@ class Costs:
         """
         if degree == 0:
             return self.outer()
-        edges = TIMES["apply_call"] + _moved(4 * 8 * self.n, TIMES["vectors"])
-        return self.outer() + edges + degree * self.step()
+        return self.outer() + self.edges() + degree * self.step()
+
+    def edges(self):
+        """Return the time of an application but for its products.
+
+        Returns
+        -------
+        float
+            Seconds: vectors are scaled on the way in and out, for slices into another
+            order by all threads.
+        """
+        traffic = 4 * 8 * self.n
+        if self.kind == "sell" and self.fused:
+            seconds = _moved(traffic, TIMES["arrange"]) / self.n_threads**_THREADS
+        else:
+            seconds = _moved(traffic, TIMES["vectors"])
+        return TIMES["apply_call"] + seconds
 
     def setup(self, degree):
-        """Return the time from the end of the probe to M, the self-check left out.
+        """Return the time from the end of the probe to M, self-check and proof left out.
 
         Parameters
         ----------
@@ -295,8 +314,8 @@ def predict(costs, plain, n_steps, check_products):
     Returns
     -------
     dict of int to (float, float)
-        Seconds of what is left of the setup, counted twice but for the self-check, and
-        of the solve, per degree. A degree above n/16 is no candidate, and only 0 is
+        Seconds of what is left of the setup, counted twice but for self-check and proof,
+        and of the solve, per degree. A degree above n/16 is no candidate, and only 0 is
         where CG needs hardly more steps than the probe has made.
     """
     result = {}
@@ -307,6 +326,8 @@ def predict(costs, plain, n_steps, check_products):
         share = (degree + 1) * _EFFICIENCY[degree]
         iterations = np.ceil(plain / share) + (degree > 0)
         check = (check_products(degree) * costs.step()) if degree else 0.0
+        if degree > _PROVED_AT_ONCE:
+            check += _PROOF * degree**3.5
         setup = float(_CAUTION * costs.setup(degree) + check)
         result[degree] = setup, float(iterations * costs.iteration(degree))
     return result

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from . import blas, kernels, solvers, threads
 from .certificate import Certificate
-from .kernels import layout
+from .kernels import arrange, layout
 from .kernels.layout import Stored, power_of_two
 from .operands import reopen
 from .polynomial import Polynomial
@@ -147,6 +147,8 @@ class PolynomialPreconditioner(LinearOperator):
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
         scale = parts.scale
         self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
+        # What the loops of `arrange` take: shared memory may be read-only.
+        self._weights = None if scale is None else np.require(scale, np.float64, "CW")
         self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
         self._pool = collections.deque(maxlen=4)
@@ -450,7 +452,8 @@ class PolynomialPreconditioner(LinearOperator):
                 if places is None:
                     _scaled(part, scale, factors[j], view[:, j], n_threads)
                 else:
-                    _scattered(part, scale, factors[j], start, places, j, n_threads)
+                    weights = self._weights
+                    arrange.scatter(part, weights, factors[j], start, j, places, n_threads)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
                 largest = float(np.abs(image).max(initial=0.0))
@@ -465,7 +468,8 @@ class PolynomialPreconditioner(LinearOperator):
                 if places is None:
                     _scaled(view[:, j], scale, back, part, n_threads)
                 else:
-                    _gathered(result, scale, back, part, places, j, n_threads)
+                    weights = self._weights
+                    arrange.gather(result, j, weights, back, part, places, n_threads)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
 
@@ -501,7 +505,7 @@ class PolynomialPreconditioner(LinearOperator):
                 start,
                 work[(self.degree - 1) % 2],  # where kernels leave their result
                 lambda: self._run(start, work, self.n_threads),
-                alias(parts.scale),
+                self._weights,
                 parts.stored.places,
                 1 / parts.stored.unit,
                 self.n_threads,
@@ -569,7 +573,7 @@ class Inside:
         if self.places is None:
             _scaled(*given, self.n_threads)
         else:
-            _scattered(*given, self.places, 0, self.n_threads)
+            arrange.scatter(*given, 0, self.places, self.n_threads)
 
 
 def core(stored, polynomial, kernel, n_threads=1):
@@ -620,42 +624,8 @@ def _scaled(x, scale, factor, out, n_threads):
         elif np.ndim(factor) == 0 and factor == 1.0:
             np.multiply(x, scale, out=out, **settings)
         else:
-            for rows in _chunks(x.shape[0], 1):  # no temporary of length n
+            for rows in _chunks(x.shape[0]):  # no temporary of length n
                 np.multiply(x[rows], scale[rows] * factor, out=out[rows], **settings)
-
-
-def _scattered(x, scale, factor, out, places, part, n_threads):
-    """Do the same, and put row i of `x` into row places[i] of a block.
-
-    The block consists of parts as wide as `x`; this is one of them.
-    """
-    from .kernels import cpu_order, cpu_scale
-
-    if n_threads > 1 and _is_plain(x, scale, factor, out):
-        given = alias(x), scale, float(factor), places, out
-        _share(cpu_scale.scatter, n_threads, *given)
-        return
-    n, width = x.shape[0], int(np.prod(x.shape[1:], dtype=np.int64))
-    out = out.reshape(n, -1)
-    for rows in _chunks(n, width):
-        piece = np.empty(x[rows].shape, out.dtype)
-        _scaled(x[rows], None if scale is None else scale[rows], factor, piece, 1)
-        cpu_order.scatter(places[rows], piece.reshape(-1, width), out, part * width)
-
-
-def _gathered(x, scale, factor, out, places, part, n_threads):
-    """Undo what `_scattered` does: row i of `out` comes from row places[i] of a block."""
-    from .kernels import cpu_order, cpu_scale
-
-    if n_threads > 1 and _is_plain(x, scale, factor, out):
-        _share(cpu_scale.gather, n_threads, x, scale, float(factor), places, out)
-        return
-    n, width = out.shape[0], int(np.prod(out.shape[1:], dtype=np.int64))
-    x = x.reshape(n, -1)
-    for rows in _chunks(n, width):
-        piece = np.empty(out[rows].shape, x.dtype)
-        cpu_order.gather(places[rows], x, part * width, piece.reshape(-1, width))
-        _scaled(piece, None if scale is None else scale[rows], factor, out[rows], 1)
 
 
 def _is_plain(x, scale, factor, out):
@@ -679,6 +649,5 @@ def _share(kernel, n_threads, x, scale, *rest):
     threads.run(tasks, n_threads)
 
 
-def _chunks(n, width):
-    size = max(_CHUNK // width, 64)
-    return [slice(k, k + size) for k in range(0, n, size)]
+def _chunks(n):
+    return [slice(k, k + _CHUNK) for k in range(0, n, _CHUNK)]

@@ -24,6 +24,7 @@ from scipy.sparse.linalg import cg
 import autospec_precond as ap
 from autospec_precond import cost
 from autospec_precond.compare import jacobi
+from autospec_precond.kernels import arrange
 from autospec_precond.probing import n_check_products
 from bench.environment import cpu
 
@@ -101,6 +102,7 @@ def measure():
         kind: [step(A, kind, times) for A in pair]
         for kind, pair in (("csr", rows), ("dia", (small, large)), ("sell", rows))
     }
+    times["arrange"] = [arranging(8_000), arranging(1_000_000)]
     # A polynomial whose bound is not rigorous, so that the self-check is made.
     A = elements(30)
     made_in = least(lambda: make(A, degree=16), 200)
@@ -149,6 +151,19 @@ def step(A, kind, times):
     traffic = A.nnz * 8 if kind == "csr" else parts.n_bytes
     each = (seconds[16] - seconds[4]) / 12 - times["step_call"]
     return rate(each, traffic + 4 * n * 8)
+
+
+def arranging(n):
+    """Return the seconds per byte of bringing a vector into a random order, and back."""
+    rng = np.random.default_rng(0)
+    places = rng.permutation(n).astype(np.int32)
+    x, scale, block = np.ones(n), np.ones(n), np.empty(n)
+
+    def both():
+        arrange.scatter(x, scale, 1.0, block, 0, places, 1)
+        arrange.gather(block, 0, scale, 1.0, x, places, 1)
+
+    return rate(least(both), 4 * 8 * n)
 
 
 def made(A, degree, **keywords):

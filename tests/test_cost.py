@@ -85,6 +85,20 @@ def test_fused_is_cheaper(vectors):
     assert fused.outer() == plain.outer()
 
 
+def test_the_order_of_slices_is_counted_per_application():
+    by_kind = {
+        (kind, k): cost.Costs(**SIZES, matrix_bytes=300_000, kind=kind, n_threads=k)
+        for kind in ("csr", "sell")
+        for k in (1, 2)
+    }
+    one, two = by_kind["sell", 1], by_kind["sell", 2]
+    assert one.edges() > by_kind["csr", 1].edges() == by_kind["csr", 2].edges()
+    assert two.edges() < one.edges()  # rows are not shared by threads on the way in
+    for costs in by_kind.values():
+        inner = costs.outer() + costs.edges()
+        assert costs.iteration(8) == pytest.approx(inner + 8 * costs.step())
+
+
 @given(reduction=st.floats(0, 0.99), low=st.floats(1e-12, 1))
 def test_estimate_is_a_number_of_iterations(reduction, low):
     iterations = cost.estimate_iterations(probe_with(reduction, low))
@@ -152,4 +166,4 @@ def test_an_iteration_that_costs_more_asks_for_a_higher_degree(rng):
         found = cost.candidates(cost.Costs(**sizes), probe, lambda degree: 0)
         best.append(min(found, key=found.get))
     assert best[0] <= best[1]
-    assert best[1] == 16
+    assert best[1] >= 16

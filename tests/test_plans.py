@@ -39,12 +39,17 @@ def levels_of(tile, first, last, reach):
         yield k, lo + left * moved, hi - right * moved
 
 
-@pytest.mark.parametrize("n", [50, 999, 10_000])
+@pytest.mark.parametrize("n", [31, 50, 999, 10_000])
 @pytest.mark.parametrize("n_levels", [1, 2, 3, 4, 9, 16])
 @pytest.mark.parametrize("reach", [0, 1, 7, 40, 600])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
-def test_a_plan_computes_every_row_from_rows_that_are_there(n, n_levels, reach, n_threads):
-    plan = plans.plan(n, n_levels, reach, 100, n_threads)
+@pytest.mark.parametrize("grain", [1, 16])
+def test_a_plan_computes_every_row_from_rows_that_are_there(
+    n, n_levels, reach, n_threads, grain
+):
+    reach *= grain
+    plan = plans.plan(n, n_levels, reach, 100, n_threads, grain)
+    assert plan.n_rows % grain == 0 < plan.n_rows
     # The level that each row of the two vectors holds; x, of level -1, stands on its own.
     held = np.full((2, n), -2)
     for first, last, phases in plan.rounds:
@@ -55,6 +60,8 @@ def test_a_plan_computes_every_row_from_rows_that_are_there(n, n_levels, reach, 
                 reads, writes = np.zeros((2, n), bool), np.zeros((2, n), bool)
                 for k, lo, hi in levels_of(tile, first, last, reach):
                     assert 0 <= lo <= hi <= n
+                    assert lo % grain == 0 or lo == hi
+                    assert hi % grain == 0 or hi == n
                     around = slice(max(0, lo - reach), min(n, hi + reach))
                     if k > 0 and hi > lo:
                         assert (held[(k - 1) % 2, around] == k - 1).all()

@@ -243,15 +243,9 @@ def test_m_may_be_applied_while_its_inside_is_lent(rng):
 def test_scaling_by_threads_has_numpys_bits(kinds, rng):
     n = 1000
     x, out = rng.standard_normal(n).astype(kinds[0]), np.empty(n, kinds[1])
-    weights, places = rng.uniform(0.1, 9.0, n), rng.permutation(n).astype(np.int32)
-    expected = (x * (weights * 3.7)).astype(kinds[1])
+    weights = rng.uniform(0.1, 9.0, n)
     cpu_scale.scale(0, n, x, weights, 3.7, out)
-    assert np.array_equal(out, expected)
-    cpu_scale.scatter(0, n, x, weights, 3.7, places, out)
-    assert np.array_equal(out[places], expected)
-    back = np.empty(n, kinds[0])
-    cpu_scale.gather(0, n, out, weights, 3.7, places, back)
-    assert np.array_equal(back, (expected * (weights * 3.7)).astype(kinds[0]))
+    assert np.array_equal(out, (x * (weights * 3.7)).astype(kinds[1]))
 
 
 def test_flags_of_the_compiled_kernels():

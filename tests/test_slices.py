@@ -1,5 +1,6 @@
-"""Storage by slices: an order of the rows, twins of the reference, always the same bits."""
+"""Storage by chunks: an order of the rows, twins of the reference, the same bits always."""
 
+import functools
 import pickle
 import re
 import tracemalloc
@@ -12,7 +13,16 @@ from scipy.sparse.linalg import aslinearoperator
 
 import autospec_precond as ap
 from autospec_precond import kernels, threads
-from autospec_precond.kernels import cpu_order, cpu_sell, layout, reference, slices
+from autospec_precond.kernels import (
+    arrange,
+    cpu_chunk,
+    cpu_order,
+    cpu_sell,
+    layout,
+    plans,
+    reference,
+    slices,
+)
 
 AFFINE = (0.9, -0.1)
 TYPES = [  # of values and of vectors
@@ -72,19 +82,39 @@ def stored_sell(S, index=np.uint16):
 
 def absolute(indices, table):
     """Return the column of each entry, from indices relative to the row."""
-    lengths = np.repeat(table[:-1, 2], np.diff(table[:, 0]))
-    return indices + np.repeat(np.arange(lengths.size), lengths) - 2**15
+    return indices + rows_of(table, indices.size) - 2**15
+
+
+def rows_of(table, n_entries):
+    """Return the row of each entry, chunk by chunk and rest by rest."""
+    rows = np.full(n_entries, -1)
+    n_chunks = chunks_of(table)
+    for s in range(n_chunks):
+        for j in range(table[s, 1]):
+            first = table[s, 0] + 16 * j
+            assert (rows[first : first + 16] == -1).all()
+            rows[first : first + 16] = np.arange(16 * s, 16 * s + 16)
+    for row, first, length in table[n_chunks + 1 :]:
+        assert (rows[first : first + length] == -1).all()
+        rows[first : first + length] = row
+    assert (rows >= 0).all()
+    return rows
+
+
+def chunks_of(table):
+    """Return the number of chunks: the rests of the first one follow the chunks."""
+    return int(table[0, 2]) - 1
 
 
 def stored_csr(S):
     return layout.Stored("csr", S.data, S.indices, S.indptr)
 
 
-def random_block(rng, shape, dtype):
+def random_block(rng, shape, dtype, order="F"):
     x = rng.standard_normal(shape)
     if np.dtype(dtype).kind == "c":
         x = x + 1j * rng.standard_normal(shape)
-    return np.asarray(x, dtype)
+    return np.asarray(x, dtype, order=order)
 
 
 def scratch(x, value=np.nan):
@@ -103,12 +133,27 @@ def test_holds_every_entry(n, structure, window, rng, monkeypatch):
     stored = stored_sell(S)
     table, places = stored.slices, stored.places
     assert sorted(places) == list(range(n))
-    assert table[-1].tolist() == [n, S.nnz, 0]
-    assert (np.diff(table[:, 0]) > 0).all()
-    lengths = np.repeat(table[:-1, 2], np.diff(table[:, 0]))
-    assert np.array_equal(lengths[places], np.diff(S.indptr))
+    n_chunks = chunks_of(table)
+    assert n_chunks == n // 16
+    lengths = np.zeros(n, int)
+    lengths[places] = np.diff(S.indptr)
     for start in range(0, n, window):
         assert (np.diff(lengths[start : start + window]) >= 0).all()
+    # Half of a chunk is padding at most, and one entry more per row.
+    padded = table[:n_chunks, 1] * 16
+    if window % 16 == 0:
+        held = lengths[: 16 * n_chunks].reshape(-1, 16).sum(axis=1)
+        assert (padded <= 2 * held + 16).all()
+    assert padded.sum() == table[n_chunks, 0]
+    rests = table[n_chunks + 1 :]
+    assert (np.diff(rests[:, 0]) > 0).all()
+    assert set(range(16 * n_chunks, n)) <= set(rests[:, 0])
+    for s, first in enumerate(table[: n_chunks + 1, 2]):
+        assert first - n_chunks - 1 == (rests[:, 0] < 16 * s).sum()
+    rows, columns = places[np.array(S.nonzero())]
+    assert table[n_chunks, 1] == abs(rows - columns).max(initial=0)
+    assert slices.reach(table, n) - table[n_chunks, 1] in range(16)
+    assert slices.reach(table, n) % 16 == 0
     expected = np.zeros((n, n), np.complex64)
     expected[np.ix_(places, places)] = S.toarray()
     for index in (np.uint16, np.uint32):
@@ -144,8 +189,9 @@ def test_neighbours_come_near(rng):
     spread = abs(np.subtract(*B[order][:, order].nonzero())).mean()
     assert spread < 200 < 500 < abs(np.subtract(*B.nonzero())).mean()
     # Rows that are near already keep their order but for their lengths.
-    lengths = np.diff(A.indptr)
-    assert np.array_equal(slices.order_rows(A), np.argsort(lengths, kind="stable"))
+    windows = np.arange(n) // slices.WINDOW
+    expected = np.lexsort([np.diff(A.indptr), windows])
+    assert np.array_equal(slices.order_rows(A), expected)
 
 
 def test_long_rows_are_sorted_as_far_as_16_bits_reach():
@@ -155,13 +201,15 @@ def test_long_rows_are_sorted_as_far_as_16_bits_reach():
     A[5, :] = 1.0
     A[6, : n - 1000] = 1.0
     A = sp.csr_array(A)
-    lengths = np.diff(A.indptr)[slices.order_rows(A)]
-    assert sorted(lengths)[-2:] == [n - 1000, n]
-    stored = slices.to_slices(A, A.data, np.arange(n, dtype=np.int32))
-    assert stored[2].tolist() == [
-        [0, 0, 1], [5, 5, n], [6, 5 + n, n - 1000],
-        [7, 5 + 2 * n - 1000, 1], [n, A.nnz, 0],
-    ]  # fmt: skip
+    lengths = np.diff(A.indptr)
+    assert sorted(lengths[slices.order_rows(A)])[-2:] == [n - 1000, n]
+    # Nor do they lengthen the others of their chunk.
+    for order in (np.arange(n, dtype=np.int32), slices.order_rows(A)):
+        data, indices, table, places = slices.to_slices(A, A.data, order)
+        assert data.size == indices.size <= A.nnz + 2 * n
+        assert np.array_equal(
+            slices.product(data, indices, table, np.ones(n))[places], lengths
+        )
 
 
 # Twins.
@@ -178,7 +226,7 @@ def test_matches_the_reference(n, structure, values, vectors, index, rng, monkey
     for degree in (0, 1, 2, 3, 9):
         c = rng.standard_normal(degree + 1)
         for shape in COLUMNS:
-            x = random_block(rng, (n, *shape), vectors)
+            x = random_block(rng, (n, *shape), vectors, "C" if shape == (3,) else "F")
             plain = reference.apply(stored_csr(S), c, AFFINE, x, scratch(x))
             scale = np.abs(c).sum() * np.linalg.norm(x)
             arranged = stored.arranged(x)
@@ -224,22 +272,61 @@ def test_what_scratch_holds_has_no_influence(shape, degree, rng):
         assert np.array_equal(result, clean)
 
 
+def banded(n, values, rng):
+    """Symmetric matrix with rows of 1 to 40 entries, none further than 40 from it."""
+    i, j = np.indices((n, n))
+    P = (rng.random((n, n)) < np.where(i % 50 == 0, 0.4, 0.03)) & (abs(i - j) < 40)
+    S = rng.standard_normal((n, n)) * (P | P.T) / 40
+    return sp.csr_array(((S + S.T) / 2).astype(values))
+
+
+@pytest.mark.parametrize(("values", "vectors"), [TYPES[0], TYPES[1], TYPES[4]])
+@pytest.mark.parametrize("columns", [(), (3,)])
+@each_index
+def test_no_plan_changes_a_bit(values, vectors, columns, index, rng, monkeypatch):
+    monkeypatch.setattr(slices, "WINDOW", 48)
+    n = 3005
+    stored = stored_sell(banded(n, values, rng), index)
+    reach = plans.reach(stored)
+    assert 32 <= reach <= 100
+    c = rng.standard_normal(10)
+    x = random_block(rng, (n, *columns), vectors)
+    run = functools.partial(cpu_sell.apply, stored, c, AFFINE, x)
+    plans.plan.cache_clear()
+    plain = run(scratch(x)).copy()
+    assert np.isfinite(plain).all()
+    deepest = 0
+    for n_powers in (1, 2, 5, 9):
+        for n_rows in (1, 48, 5000):
+            for n_threads in (1, 2, 3, 7):
+                monkeypatch.setattr(plans, "powers_per_sweep", lambda *a, g=n_powers: g)
+                monkeypatch.setattr(plans, "_block_rows", lambda *a, b=n_rows: b)
+                plans.plan.cache_clear()
+                result = run(scratch(x), n_threads)
+                assert np.array_equal(result, plain), (n_powers, n_rows, n_threads)
+                plan = plans.plan(n, 9, reach, 1, n_threads, 16)
+                deepest = max(deepest, *(last - first for first, last, _ in plan.rounds))
+    plans.plan.cache_clear()
+    assert deepest == 9
+
+
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("n", [1, 2, 257])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 7])
-def test_ranges_hold_every_row_once(structure, n, n_threads, rng):
+def test_tiles_hold_every_row_once(structure, n, n_threads, rng):
     table = stored_sell(hermitian(n, structure, np.float64, rng)).slices
-    ranges = cpu_sell._ranges(table, n_threads)
-    assert [first for first, _, _ in ranges] == [0, *(last for _, last, _ in ranges[:-1])]
-    assert ranges[-1][1] == n
-    assert len(ranges) <= n_threads
-    for first, last, at in ranges:
-        assert first < last
-        assert table[at, 0] <= first < table[at + 1, 0]
-    if n > 200 and structure in ("graph", "every_length"):
-        lengths = np.repeat(table[:-1, 2], np.diff(table[:, 0]))
-        shares = [lengths[first:last].sum() for first, last, _ in ranges]
-        assert max(shares) - min(shares) <= 2 * lengths.max()
+    tiles = cpu_sell._even(table, n, n_threads)
+    assert [lo for lo, *_ in tiles] == [0, *(hi for _, hi, *_ in tiles[:-1])]
+    assert tiles[-1][1] == n
+    assert len(tiles) <= n_threads
+    for lo, hi, *sides in tiles:
+        assert lo < hi
+        assert lo % 16 == 0
+        assert sides == [0, 0]
+    if n > 200 and n_threads == 2 and structure in ("graph", "every_length"):
+        rows = rows_of(table, table[-1, 1] + table[-1, 2])
+        shares = [((rows >= lo) & (rows < hi)).sum() for lo, hi, *_ in tiles]
+        assert max(shares) - min(shares) <= 32 * table[: n // 16, 1].max()
 
 
 # M.
@@ -255,6 +342,35 @@ def shuffled(dtype, rng):
         phase = np.exp(1j * np.arange(n))
         A = phase[:, None] * A * phase.conj()
     return sp.csr_array(A.astype(dtype))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.complex64, np.complex128])
+def test_arranged_on_every_way_alike(n_threads, order, kind, rng):
+    n = 20_011
+    places = rng.permutation(n).astype(np.int32)
+    scale = rng.random(n)
+    for columns in ((), (1,), (3,)):
+        x = random_block(rng, (n, *columns), kind, order)
+        factors = np.float64(0.5) * np.arange(1, 1 + x[0].size).reshape(columns)
+        weights = (scale.reshape(n, *(1 for _ in columns)) * factors).reshape(n, -1)
+        block = np.full((n, 2 * x[0].size), np.nan, kind, order=order)
+        frozen = np.broadcast_to(x, x.shape)  # read-only: goes piece by piece
+        wide = np.result_type(kind, np.float64)
+        expected = np.full_like(block, np.nan)
+        expected[places, x[0].size :] = x.reshape(n, -1).astype(wide) * weights
+        back = expected[places, x[0].size :].astype(wide) * weights
+        back = back.astype(kind).reshape(x.shape)
+        for source in (x, frozen, np.repeat(x, 2, axis=0)[::2]):
+            block[...] = np.nan
+            arrange.scatter(source, scale, factors, block, 1, places, n_threads)
+            assert np.array_equal(block, expected, equal_nan=True)
+        spread = np.empty((2 * n, *columns), kind)
+        for out in (np.empty_like(x), spread[::2]):
+            arrange.gather(block, 1, scale, factors, out, places, n_threads)
+            assert np.array_equal(out, back)
+    assert n / n_threads > arrange._PIECE // 3
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -344,7 +460,7 @@ def test_survives_pickling_and_read_only_memory(dtype, rng):
     other = pickle.loads(text, buffers=[bytes(b) for b in buffers])
     assert (other.storage, other.n_threads) == ("sell", 2)
     expected = M @ x, M @ x[:, 0]
-    loops = cpu_sell._vector, cpu_sell._block, cpu_order.scatter, cpu_order.gather
+    loops = cpu_sell._tile, cpu_order.scatter, cpu_order.gather
     compiled = [len(loop.signatures) for loop in loops]
     assert np.array_equal(other @ x, expected[0])
     assert np.array_equal(other @ x[:, 0], expected[1])
@@ -437,11 +553,9 @@ def test_complex_matrices_in_a_band(rng):
 
 
 def test_flags_of_the_compiled_kernels():
-    for loop in (cpu_sell._vector, cpu_sell._block):
-        options = loop.targetoptions
-        # Not True: that would delete what a NaN needs to come through. Not "reassoc":
-        # sums would depend on the range a row falls into.
-        assert options["fastmath"] == {"contract"} == cpu_sell._OPTIONS["fastmath"]
-        assert options["nogil"] is True
-        assert not options.get("parallel")
-    assert cpu_sell._OPTIONS["nogil"] is True
+    options = cpu_sell._tile.targetoptions
+    # Not True: that would delete what a NaN needs to come through. Not "reassoc":
+    # sums would depend on the range a row falls into.
+    assert options["fastmath"] == {"contract"} == cpu_chunk.OPTIONS["fastmath"]
+    assert options["nogil"] is cpu_chunk.OPTIONS["nogil"] is True
+    assert not options.get("parallel")

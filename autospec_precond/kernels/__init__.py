@@ -64,7 +64,7 @@ def block_order(kind, kernel):
     str
         'C' or 'F'.
     """
-    return "F" if kind == "dia" and kernel == "fused" else "C"
+    return "F" if kind in ("dia", "sell") and kernel == "fused" else "C"
 
 
 def choose_threads(stored, kernel, n, degree, vector_bytes):
@@ -87,8 +87,9 @@ def choose_threads(stored, kernel, n, degree, vector_bytes):
     if kernel != "fused" or degree == 0:
         return 1
     n_bytes = stored.n_bytes + 3 * n * vector_bytes
-    # Threads meet twice in an application by diagonals, after every product else. A byte
-    # takes about 4 times as long as by diagonals in rows, and 3 times in slices.
+    # Threads meet twice in an application by diagonals, in slices after two products or
+    # more, else after each. A byte takes about 4 times as long as by diagonals in rows,
+    # and 1.5 times in slices.
     between = {"csr": 4, "sell": 3, "dia": degree / 2}[stored.kind] * n_bytes
     if between < plans.WORTH_THREADS:
         return 1
@@ -112,12 +113,13 @@ def powers_per_sweep(stored, kernel, n, degree, vector_bytes):
     Returns
     -------
     int
-        One for every storage but diagonals.
+        One for every storage but diagonals and slices.
     """
-    if kernel != "fused" or stored.kind != "dia" or degree == 0:
+    if kernel != "fused" or stored.kind not in ("dia", "sell") or degree == 0:
         return 1
     row_bytes = plans.row_bytes(stored, n, vector_bytes)
-    return plans.powers_per_sweep(n, degree, plans.reach(stored), row_bytes)
+    grain = plans.grain(stored.kind)
+    return plans.powers_per_sweep(n, degree, plans.reach(stored), row_bytes, grain)
 
 
 def warmup() -> None:

@@ -11,6 +11,7 @@ from .cpu import jit
 
 __all__ = ["breadth_first", "gather", "mean_distance", "move", "scatter", "warmup"]
 
+_TOGETHER = 1024  # rows of a block whose columns are taken in turn
 _SAMPLE = 16  # one row of as many tells how far entries are from the diagonal
 
 
@@ -46,39 +47,84 @@ def _breadth_first(indptr, indices, order):
                     end += 1
 
 
-def _move(indptr, indices, values, places, starts, shift, new_indices, new_values):
-    """Write row i as row places[i]; columns relative to the row where `shift` is.
+def _move(
+    indptr, indices, values, order, places, table, chunk, shift, new_indices, new_values
+):
+    """Write the entries in the new order of rows; see `slices.to_slices`.
 
-    Returns the largest |column - row|: relative columns may not have fitted.
+    Columns are relative to the row where `shift` is. Returns the largest
+    |column - row|: relative columns may not have fitted.
     """
-    largest = 0
-    for i in range(places.size):
+    least = most = np.int64(0)
+    n_chunks = order.size // chunk
+    # In the order given: rows are read one after the other, and nothing waits for a write.
+    for i in range(order.size):
         row = np.int64(places[i])
-        k = np.uint64(starts[row])
+        s = row // chunk
+        if s == n_chunks:
+            continue
         base = shift - row if shift else 0
-        for j in range(indptr[i], indptr[i + 1]):
+        j, end = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
+        k = np.uint64(table[s, 0] + row % chunk)
+        stop = k + np.uint64(chunk * table[s, 1])
+        while k < stop and j < end:
             column = np.int64(places[indices[j]])
-            largest = max(largest, abs(column - row))
             new_values[k] = values[j]
             new_indices[k] = base + column
+            least, most = min(least, column - row), max(most, column - row)
+            j += np.uint64(1)
+            k += np.uint64(chunk)
+        while k < stop:
+            new_values[k] = 0
+            new_indices[k] = base + row
+            k += np.uint64(chunk)
+    for r in range(n_chunks + 1, table.shape[0]):
+        row, k = table[r, 0], np.uint64(table[r, 1])
+        base = shift - row if shift else 0
+        end = np.uint64(indptr[order[row] + 1])
+        for j in range(end - np.uint64(table[r, 2]), end):
+            column = np.int64(places[indices[j]])
+            new_values[k] = values[j]
+            new_indices[k] = base + column
+            least, most = min(least, column - row), max(most, column - row)
             k += np.uint64(1)
-    return largest
+    return max(-least, most)
 
 
-def _scatter(places, rows, block, column):
-    """Put each row into its place, from a column of the block on."""
-    for i in range(places.size):
-        place = np.uint64(places[i])
-        for q in range(rows.shape[1]):
-            block[place, np.uint64(column + q)] = rows[i, q]
+def _scatter(
+    places, scale, factors, x, x_row, x_column, first, y, y_row, y_column, lo, hi
+):  # fmt: skip
+    """Put rows lo to hi of x, times scale and factors, into their places in y.
+
+    Entry (i, q) of x is number (i - first) x_row + q x_column in memory, that of y alike;
+    an empty scale is one.
+    """
+    scaled = scale.size > 0
+    for begin in range(lo, hi, _TOGETHER):
+        rows = range(np.uint64(begin), np.uint64(min(begin + _TOGETHER, hi)))
+        for q in range(factors.size):
+            factor, own = factors[q], np.uint64(q * x_column - first * x_row)
+            shift = np.uint64(q * y_column)
+            for i in rows:
+                weight = scale[i] * factor if scaled else factor
+                place = np.uint64(places[i]) * np.uint64(y_row) + shift
+                y[place] = x[i * np.uint64(x_row) + own] * weight
 
 
-def _gather(places, block, column, rows):
-    """Take each row from its place, from a column of the block on."""
-    for i in range(places.size):
-        place = np.uint64(places[i])
-        for q in range(rows.shape[1]):
-            rows[i, q] = block[place, np.uint64(column + q)]
+def _gather(
+    places, scale, factors, x, x_row, x_column, first, y, y_row, y_column, lo, hi
+):  # fmt: skip
+    """Do the reverse: rows lo to hi of x from their places in y."""
+    scaled = scale.size > 0
+    for begin in range(lo, hi, _TOGETHER):
+        rows = range(np.uint64(begin), np.uint64(min(begin + _TOGETHER, hi)))
+        for q in range(factors.size):
+            factor, own = factors[q], np.uint64(q * x_column - first * x_row)
+            shift = np.uint64(q * y_column)
+            for i in rows:
+                weight = scale[i] * factor if scaled else factor
+                place = np.uint64(places[i]) * np.uint64(y_row) + shift
+                x[i * np.uint64(x_row) + own] = y[place] * weight
 
 
 breadth_first = jit(_breadth_first, set())
@@ -90,7 +136,7 @@ scatter = jit(_scatter, set())
 
 def warmup():
     """Compile for the values that are stored; see `autospec_precond.warmup`."""
-    starts = np.zeros(2, np.int64)
+    table = np.array([[0, 0, 1], [0, 0, 0]])
     rows = np.zeros(1, np.int32)
     for index in (np.uint32, np.uint64):
         indptr, none = np.zeros(2, index), np.zeros(0, index)
@@ -99,10 +145,14 @@ def warmup():
         for values in (np.float32, np.float64, np.complex64, np.complex128):
             for new in (np.uint16, np.uint32):
                 move(
-                    indptr, none, np.empty(0, values), rows, starts, 0,
+                    indptr, none, np.empty(0, values), rows, rows, table, 16, 0,
                     np.empty(0, new), np.empty(0, values),
                 )  # fmt: skip
-    for vectors in (np.float32, np.float64, np.complex64, np.complex128):
-        block = np.zeros((1, 1), vectors)
-        scatter(rows, block, block.copy(), 0)
-        gather(rows, block, 0, block.copy())
+    for kinds in ((np.float32, np.float64), (np.complex64, np.complex128)):
+        for given in kinds:
+            for vectors in kinds:
+                for loop in (scatter, gather):
+                    loop(
+                        rows, np.empty(0), np.ones(1), np.zeros(1, given), 1, 1, 0,
+                        np.zeros(1, vectors), 1, 1, 0, 1,
+                    )  # fmt: skip

@@ -1,8 +1,9 @@
-"""The fused kernel for slices of rows of equal length.
+"""The fused kernel for chunks of rows, several products per sweep.
 
-Rows of up to eight entries are written out for each length, longer ones in pieces of four:
-no branch depends on a row. In blocks four entries at a time serve all columns, and the
-compiler makes vector instructions across these.
+As by diagonals (`cpu_dia`), rows take many products while they are in the cache: level k,
+the k-th product, follows k times the reach of an entry behind the first. Rows are taken
+from chunk to chunk, so that each is computed by the same instructions in whatever tile it
+falls: neither the plan nor the number of threads changes a bit of the result.
 """
 
 import functools
@@ -13,173 +14,144 @@ from numba.extending import overload
 
 from autospec_precond import threads
 
-from . import reference, slices
+from . import plans, reference, slices
 from .cpu import jit
+from .cpu_chunk import OPTIONS, chunk_step
 
 __all__ = ["apply", "warmup"]
 
-_WRITTEN = 8  # longest rows that are written out
-_PIECE = 4  # of longer rows
+_CHUNK, _SHIFT = slices.CHUNK, slices.SHIFT
 
-# Not "reassoc": the order of a sum could then depend on the range that a row falls into.
-_FLAGS = {"contract"}
-_OPTIONS = {"nogil": True, "fastmath": _FLAGS, "error_model": "numpy"}
-
-_SHIFT = slices.SHIFT
+# Bytes of a row of a block that is taken at once.
+_COLUMN_BYTES = 16
 
 _INDEX = (np.uint16, np.uint32)
 _TYPES = ((np.float32, np.float32), (np.float32, np.float64), (np.float64, np.float64))
 
 
-def _rows(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, y):  # pragma: no cover
-    """Set y <- c x + a S b1 + b b1 - g y on rows lo to hi, all of one length."""
+def _rest(table, r, start, data, indices, b1):  # pragma: no cover
+    """Return the sum of the entries of a row in rest r, times those of b1."""
 
 
-@overload(_rows, jit_options=_OPTIONS)
-def _rows_of(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, y):
-    """Generate `_rows`; unsigned throughout, signed numbers get a test per entry."""
+@overload(_rest, jit_options=OPTIONS)
+def _rest_of(table, r, start, data, indices, b1):
     near = indices.dtype.bitwidth == 16
 
-    def term(j, start="e"):
-        place = f"{start} + np.uint64({j})"
-        column = f"indices[{place}]"
-        return f"data[{place}] * b1[{f'o + {column}' if near else column}]"
+    def rest(table, r, start, data, indices, b1):
+        row, entry, length = table[r, 0], table[r, 1], table[r, 2]
+        base = np.uint64(start + row - _SHIFT) if near else np.uint64(start)
+        total = b1.dtype.type(0)
+        for e in range(np.uint64(entry), np.uint64(entry + length)):
+            total += data[e] * b1[base + indices[e]]
+        return total
 
-    def total(terms):
-        return " + ".join(term(j) for j in range(terms))
-
-    lines = [
-        "def rows(lo, hi, entry, length, data, indices, c, a, b, g, b1, x, y):",
-        " e = np.uint64(entry)",
-    ]
-    head = [
-        "  for i in range(np.uint64(lo), np.uint64(hi)):",
-        *(["   o = i - np.uint64(shift)"] if near else []),
-    ]
-    last = "   y[i] = (c * x[i] + b * b1[i] - g * y[i])"
-    for terms in range(_WRITTEN + 1):
-        lines += [f" {'el' if terms else ''}if length == {terms}:", *head]
-        lines += [f"{last} + a * ({total(terms)})" if terms else last]
-        lines += [f"   e += np.uint64({terms})"]
-    lines += [
-        " else:",
-        f"  pieces = np.uint64(length // {_PIECE})",
-        f"  rest = np.uint64(length % {_PIECE})",
-        *head,
-        f"   acc = {total(_PIECE)}",
-        f"   e += np.uint64({_PIECE})",
-        "   for _ in range(np.uint64(1), pieces):",
-        f"    acc += {total(_PIECE)}",
-        f"    e += np.uint64({_PIECE})",
-        "   for _ in range(rest):",
-        f"    acc += {term(0)}",
-        "    e += np.uint64(1)",
-        f"{last} + a * acc",
-    ]
-    space = {"np": np, "shift": slices.SHIFT}
-    exec("\n".join(lines), space)
-    return space["rows"]
+    return rest
 
 
-def _vector_step(first, last, at, table, data, indices, c, a, b, g, b1, x, y):
-    """Set y <- c x + a S b1 + b b1 - g y on rows first to last.
+def _tile_levels(
+    table, data, indices, factors, first, last, n, x, even, odd,
+    lo, hi, left, right, reach, n_powers, n_rows,
+):  # fmt: skip
+    """Run levels first to last of the recurrence on a tile of rows, as `cpu_dia` does.
 
-    `table` are the slices; number `at` holds the first row. Row i reads and writes only
-    entry i of y.
+    All rows and the reach are multiples of a chunk, but for the end of the last tile.
     """
-    while first < last:
-        row, entry, length = table[at, 0], table[at, 1], table[at, 2]
-        at += 1
-        stop = min(table[at, 0], last)
-        entry += (first - row) * length
-        _rows(first, stop, entry, length, data, indices, c, a, b, g, b1, x, y)
-        first = stop
+    for k0 in range(first, last, n_powers):
+        k1 = min(k0 + n_powers, last)
+        done = (k0 - first) * reach
+        behind = (k1 - 1 - k0) * reach
+        begin = lo + left * done
+        end = hi - right * done + (1 - right) * behind
+        for front in range(begin, end, n_rows):
+            for k in range(k0, k1):
+                moved = (k - first) * reach
+                at = front - (k - k0) * reach
+                row = max(at, lo + left * moved)
+                stop = min(at + n_rows, hi - right * moved)
+                if row >= stop:
+                    continue
+                c, a, b, g = factors[k, 0], factors[k, 1], factors[k, 2], factors[k, 3]
+                b1 = x if k == 0 else (even if k % 2 else odd)
+                y = odd if k % 2 else even
+                for start in range(0, x.size, n):  # column by column
+                    if k < 2:  # scratch may hold a NaN, and 0 * NaN is not 0
+                        y[start + row : start + stop] = 0
+                    for s in range(row // _CHUNK, stop // _CHUNK):
+                        chunk_step(
+                            data, indices, table[s, 0], table[s, 1], s * _CHUNK, start,
+                            (c, a, b, g), b1, x, y,
+                        )  # fmt: skip
+                        for r in range(table[s, 2], table[s + 1, 2]):
+                            i = np.uint64(start + table[r, 0])
+                            y[i] += a * _rest(table, r, start, data, indices, b1)
+                    if stop % _CHUNK:  # the last rows of all, which fill no chunk
+                        for r in range(table[stop // _CHUNK, 2], table.shape[0]):
+                            i = np.uint64(start + table[r, 0])
+                            rest = a * _rest(table, r, start, data, indices, b1)
+                            y[i] = (c * x[i] + b * b1[i] - g * y[i]) + rest
 
 
-def _block_step(k, first, last, at, table, data, indices, c, a, b, g, b1, x, y):
-    """Set y <- c x + a S b1 + b b1 - g y for k columns in C order, without their shape."""
-    near = indices.itemsize == 2
-    width = np.uint64(k)
-    while first < last:
-        row, entry, length = table[at, 0], table[at, 1], table[at, 2]
-        at += 1
-        stop = min(table[at, 0], last)
-        e = np.uint64(entry + (first - row) * length)
-        for i in range(np.uint64(first), np.uint64(stop)):
-            own = i * width
-            base = i - np.uint64(_SHIFT) if near else np.uint64(0)
-            for q in range(width):
-                y[own + q] = c * x[own + q] + b * b1[own + q] - g * y[own + q]
-            for _ in range(length // 4):
-                f, d0, o0 = e + np.uint64(1), a * data[e], (base + indices[e]) * width
-                h, d1, o1 = f + np.uint64(1), a * data[f], (base + indices[f]) * width
-                m, d2, o2 = h + np.uint64(1), a * data[h], (base + indices[h]) * width
-                e, d3, o3 = m + np.uint64(1), a * data[m], (base + indices[m]) * width
-                for q in range(width):
-                    y[own + q] += (d0 * b1[o0 + q] + d1 * b1[o1 + q]) + (
-                        d2 * b1[o2 + q] + d3 * b1[o3 + q]
-                    )
-            for _ in range(length % 4):
-                d0, o0 = a * data[e], (base + indices[e]) * width
-                e += np.uint64(1)
-                for q in range(width):
-                    y[own + q] += d0 * b1[o0 + q]
-        first = stop
-
-
-_vector = jit(_vector_step, _FLAGS)
-_block = jit(_block_step, _FLAGS)
+_tile = jit(_tile_levels, {"contract"})
 
 
 def apply(stored, coefficients, affine, x, work, n_threads=1):
-    """Compute p(S) x; see `autospec_precond.kernels.reference.apply`."""
-    y, spare = work
-    if len(coefficients) == 1:
-        np.multiply(x, x.dtype.type(coefficients[0]), out=y)
-        return y
-    ranges = _ranges(stored.slices, n_threads)
-    step, width = (_vector, ()) if x.ndim == 1 else (_block, (x.shape[1],))
+    """Compute p(S) x; see `autospec_precond.kernels.reference.apply`.
+
+    Blocks and scratch in F order, others are copied: each column is then a vector.
+    """
+    if x.ndim == 2 and not all(v.flags.f_contiguous for v in (x, *work)):
+        block, *scratch = (np.asfortranarray(v) for v in (x, *work))
+        work[0][...] = apply(stored, coefficients, affine, block, scratch, n_threads)
+        return work[0]
+    n, n_levels = len(x), len(coefficients) - 1
+    if n_levels == 0:
+        np.multiply(x, x.dtype.type(coefficients[0]), out=work[0])
+        return work[0]
+    factors = np.array(reference.steps(coefficients, affine), x.real.dtype)
     matrix = stored.slices, stored.data, stored.indices
-    real = x.real.dtype.type
-    b1 = x
-    for factors in reference.steps(coefficients, affine):
-        c, a, b, g = map(real, factors)
-        if not g:  # scratch may hold a NaN, and 0 * NaN is not 0
-            y[...] = 0
-        vectors = (v.reshape(-1) for v in (b1, x, y))
-        rest = (*matrix, c, a, b, g, *vectors)
-        threads.run(
-            (functools.partial(step, *width, *rows, *rest) for rows in ranges), n_threads
-        )
-        b1, y, spare = y, spare, y
-    return b1
+    columns = [v.T.reshape(-1, n) for v in (x, *work)]
+    n_columns, widest = len(columns[0]), max(1, _COLUMN_BYTES // x.itemsize)
+    # Columns in parts for each thread need to meet only once; rows where there are too few.
+    by_columns = n_columns % n_threads == 0 or n_columns >= 4 * n_threads
+    if by_columns:
+        widest = min(widest, -(-n_columns // n_threads))
+    reach, grain = plans.reach(stored), plans.grain(stored.kind)
+    tasks = []
+    for k in range(0, n_columns, widest):
+        vectors = [v[k : k + widest].reshape(-1) for v in columns]
+        row_bytes = plans.row_bytes(stored, n, vectors[0].nbytes // n)
+        sharing = 1 if by_columns else n_threads
+        plan = plans.plan(n, n_levels, reach, row_bytes, sharing, grain)
+        way = (reach, plan.n_powers, plan.n_rows)
+        for first, last, phases in plan.rounds:
+            part = (*matrix, factors, first, last, n, *vectors)
+            for tiles in phases:
+                if last == first + 1:
+                    tiles = _even(stored.slices, n, sharing)
+                tasks += (functools.partial(_tile, *part, *tile, *way) for tile in tiles)
+                if not by_columns:
+                    threads.run(tasks, n_threads)
+                    tasks.clear()
+    threads.run(tasks, n_threads)
+    return work[(n_levels - 1) % 2]
 
 
-def _ranges(table, n_threads):
-    """Return ranges of as many entries: first and last row, slice of the first."""
-    n, nnz, _ = table[-1].tolist()
-    edges = [0]
-    for k in range(1, n_threads):
-        share = nnz * k // n_threads
-        at = int(np.searchsorted(table[:-1, 1], share, side="right")) - 1
-        row, entry, length = table[at].tolist()
-        edges.append(max(edges[-1], row + (share - entry) // max(length, 1)))
-    edges.append(n)
-    ranges = []
-    for first, last in itertools.pairwise(edges):
-        if first < last:
-            at = int(np.searchsorted(table[:-1, 0], first, side="right")) - 1
-            ranges.append((first, last, at))
-    return ranges
+def _even(table, n, n_threads):
+    """Return tiles of about as many entries each."""
+    n_chunks = n // _CHUNK
+    shares = [table[n_chunks, 0] * k // n_threads for k in range(1, n_threads)]
+    chunks = np.searchsorted(table[:n_chunks, 0], shares).tolist()
+    edges = [0, *(_CHUNK * chunk for chunk in chunks), n]
+    return [(lo, hi, 0, 0) for lo, hi in itertools.pairwise(edges) if lo < hi]
 
 
 def warmup():
     """Compile for real values; see `autospec_precond.warmup`."""
-    table = np.array([[0, 0, 0], [1, 0, 0]])
+    table = np.array([[0, 0, 1], [0, 0, 0]])
     for index in _INDEX:
         for values, vectors in _TYPES:
-            one = np.ones(1, vectors)
-            matrix = table, np.empty(0, values), np.empty(0, index)
-            rest = (0, 1, 0, *matrix, *(one[0],) * 4, one, one, one.copy())
-            _vector(*rest)
-            _block(1, *rest)
+            x = np.ones(1, vectors)
+            _tile(
+                table, np.empty(0, values), np.empty(0, index), np.ones((1, 4), vectors),
+                0, 1, 1, x, x.copy(), x.copy(), 0, 1, 0, 0, 0, 1, _CHUNK,
+            )  # fmt: skip

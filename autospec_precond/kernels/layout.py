@@ -301,9 +301,9 @@ def foresee(matrix, dtype, precision):
         return Foreseen("dense", matrix.size * values.itemsize)
     offsets = _offsets(matrix, values, None)
     if offsets is None:
-        each = values.itemsize + matrix.indices.itemsize
-        kind = "sell" if _many_short_rows(matrix) else "csr"
-        return Foreseen(kind, matrix.nnz * each)
+        if _many_short_rows(matrix):  # indices of 16 bits where the order is good
+            return Foreseen("sell", matrix.nnz * (values.itemsize + 2))
+        return Foreseen("csr", matrix.nnz * (values.itemsize + matrix.indices.itemsize))
     n = matrix.shape[0]
     size = diagonals.dia_bytes(n, offsets.size, values.itemsize, values.kind == "c")
     return Foreseen("dia", size, offsets)

@@ -1,19 +1,31 @@
-"""Storage by slices of rows of equal length, in an order that brings neighbours together.
+"""Storage by chunks of rows, in an order that brings neighbours together: SELL-C-sigma.
 
 A loop over rows of few entries is bound by branches: the processor guesses where each row
-ends. Rows sorted by their length within windows, the sigma of SELL-C-sigma, end where the
-one before did. Slices are as long as the run of equal lengths: nothing is padded.
+ends. Rows sorted by their length within windows, the sigma, end where their neighbours do:
+chunks of C rows are stored by columns, entry j of each row side by side.
 """
 
-import itertools
-
 import numpy as np
+import scipy.sparse as sp
 
-__all__ = ["MEAN_LENGTH", "SHIFT", "WINDOW", "order_rows", "product", "to_slices"]
+__all__ = [
+    "CHUNK",
+    "MEAN_LENGTH",
+    "SHIFT",
+    "WINDOW",
+    "order_rows",
+    "product",
+    "reach",
+    "to_slices",
+]
 
-# Rows whose lengths are sorted. On a random triangulation of 5e5 points 2048 were 3 %
-# slower, 32,768 no faster, and too many for the short indices.
-WINDOW = 8192
+# Rows of a chunk: the float32 numbers of the widest vector registers.
+CHUNK = 16
+
+# Rows whose lengths are sorted. Larger windows bring rows farther from each other: on a
+# random triangulation of 5e5 points entries reach 5600 rows far here, 16,000 with 8192.
+# Half a chunk is padded per window and length: 2 % there.
+WINDOW = 512
 
 # Rows of more entries on average are summed by vector instructions as they are. With 16,
 # tetrahedra in no order, slices were 2.5 times as fast as rows.
@@ -50,14 +62,18 @@ def order_rows(matrix):
         order = given
     # Numbers of 16 bits are sorted digit by digit; longer rows are rare.
     lengths = np.minimum(np.diff(matrix.indptr), 2**16 - 1).astype(np.uint16)[order]
-    for start in range(0, n, WINDOW):
-        rows = slice(start, start + WINDOW)
-        order[rows] = order[rows][np.argsort(lengths[rows], kind="stable")]
+    whole = n - n % WINDOW
+    for rows in (slice(0, whole), slice(whole, n)):
+        if rows.start < rows.stop:
+            width = min(WINDOW, rows.stop - rows.start)
+            sorts = np.argsort(lengths[rows].reshape(-1, width), axis=1, kind="stable")
+            windows = order[rows].reshape(-1, width)
+            order[rows] = np.take_along_axis(windows, sorts, axis=1).reshape(-1)
     return order
 
 
 def to_slices(matrix, values, order):
-    """Store a matrix by slices.
+    """Store a matrix by chunks of rows.
 
     Parameters
     ----------
@@ -70,42 +86,64 @@ def to_slices(matrix, values, order):
 
     Returns
     -------
-    data, indices : ndarray, shape (nnz,)
-        Entries and their columns, row by row; columns as uint32, or as uint16 where all
-        lie near: column less row plus `SHIFT`.
-    slices : ndarray of int64, shape (n_slices + 1, 3)
-        First row, first entry and length of the rows; ends with (n, nnz, 0).
+    data, indices : ndarray
+        Entries and their columns: by columns in chunks, then what is left row by row.
+        Columns as uint32, or as uint16 where all lie near: column less row plus
+        `SHIFT`. Shorter rows of a chunk are filled up with zeros on the diagonal.
+    table : ndarray of int64, shape (n // CHUNK + 1 + n_rests, 3)
+        Of each chunk: its first entry, entries per row, and where its rests begin in the
+        table. Then the number of entries in chunks, the largest distance of an entry from
+        the diagonal, and where the rests of the last rows begin, which fill no chunk.
+        Then the rests of rows much longer than others of their chunk: row, first entry and
+        number of entries. Each of the last rows has one.
     places : ndarray of int, shape (n,)
         Row i of `matrix` is row places[i] here.
     """
     from . import cpu_order
 
-    n = matrix.shape[0]
     places = _inverse(order)
-    lengths = np.diff(matrix.indptr)[order]
-    starts = np.zeros(n + 1, np.int64)
-    np.cumsum(lengths, out=starts[1:])
-    first = np.flatnonzero(np.diff(lengths, prepend=-1))
-    ends = [[n, starts[n], 0]]
-    slices = np.concatenate(
-        [np.stack([first, starts[first], lengths[first]], axis=1), ends], dtype=np.int64
+    table = _table(np.diff(matrix.indptr)[order])
+    n_chunks = order.size // CHUNK
+    n_entries = max(
+        table[n_chunks, 0], table[n_chunks + 1 :, 1:].sum(axis=1).max(initial=0)
     )
     pattern = _unsigned(matrix.indptr), _unsigned(matrix.indices)
-    data = np.empty_like(values)
+    data = np.empty(n_entries, values.dtype)
     for kind, shift in ((np.uint16, SHIFT), (np.uint32, 0)):
-        indices = np.empty(values.size, kind)
-        farthest = cpu_order.move(*pattern, values, places, starts, shift, indices, data)
+        indices = np.empty(n_entries, kind)
+        farthest = cpu_order.move(
+            *pattern, values, order, places, table, CHUNK, shift, indices, data
+        )
         if farthest < SHIFT:
             break
-    return data, indices, slices, places
+    table[n_chunks, 1] = farthest
+    return data, indices, table, places
 
 
-def product(data, indices, slices, x):
-    """Multiply, slice by slice, for the reference kernel.
+def reach(table, n):
+    """Return how far entries are from the diagonal, in rows of whole chunks.
 
     Parameters
     ----------
-    data, indices, slices : ndarray
+    table : ndarray
+        As `to_slices` returns it.
+    n : int
+        Rows.
+
+    Returns
+    -------
+    int
+        A multiple of `CHUNK`.
+    """
+    return -(-int(table[n // CHUNK, 1]) // CHUNK) * CHUNK
+
+
+def product(data, indices, table, x):
+    """Multiply, for the reference kernel.
+
+    Parameters
+    ----------
+    data, indices, table : ndarray
         As `to_slices` returns them.
     x : ndarray, shape (n,) or (n, k)
         Vector or block, its rows in the order of the slices.
@@ -115,14 +153,45 @@ def product(data, indices, slices, x):
     ndarray, shape of `x`
         The product.
     """
-    y = np.zeros(x.shape, np.result_type(data, x))
-    for (row, entry, length), (end, last, _) in itertools.pairwise(slices):
-        columns = indices[entry:last].astype(np.int64).reshape(end - row, length)
-        if indices.dtype == np.uint16:
-            columns += np.arange(row, end)[:, None] - SHIFT
-        weights = data[entry:last].reshape(end - row, length)
-        y[row:end] = np.einsum("ij,ij...->i...", weights, x[columns])
-    return y
+    n = x.shape[0]
+    n_chunks = n // CHUNK
+    first = CHUNK * np.arange(n_chunks)[:, None, None] + np.arange(CHUNK)
+    rows = [
+        np.repeat(first[k], length, axis=0).reshape(-1)
+        for k, length in enumerate(table[:n_chunks, 1])
+    ]
+    rows += [np.repeat(row, length) for row, _, length in table[n_chunks + 1 :]]
+    rows = np.concatenate([np.empty(0, np.int64), *rows])
+    columns = indices.astype(np.int64)
+    if indices.dtype == np.uint16:
+        columns += rows - SHIFT
+    return sp.coo_array((data, (rows, columns)), shape=(n, n)) @ x
+
+
+def _table(lengths):
+    """Return the table of `to_slices`, from the lengths of the rows in their order."""
+    n_chunks = lengths.size // CHUNK
+    within = lengths[: n_chunks * CHUNK].reshape(n_chunks, CHUNK)
+    # Of rows in order half of those in a chunk are as long as this one: at most half of
+    # a chunk is padding, and a few rows with very many entries do not lengthen others.
+    chunks = np.minimum(within.max(axis=1), within[:, CHUNK // 2] + 1).astype(np.int64)
+    starts = np.zeros(n_chunks + 1, np.int64)
+    np.cumsum(CHUNK * chunks, out=starts[1:])
+    rests = lengths.astype(np.int64)
+    rests[: n_chunks * CHUNK] -= np.repeat(chunks, CHUNK)
+    kept = rests > 0
+    kept[n_chunks * CHUNK :] = True
+    rows = np.flatnonzero(kept)
+    table = np.zeros((n_chunks + 1 + rows.size, 3), np.int64)
+    table[: n_chunks + 1, 0] = starts
+    table[:n_chunks, 1] = chunks
+    bounds = np.searchsorted(rows, CHUNK * np.arange(n_chunks + 1))
+    table[: n_chunks + 1, 2] = n_chunks + 1 + bounds
+    rests = rests[rows]
+    table[n_chunks + 1 :] = np.stack(
+        [rows, starts[-1] + np.cumsum(rests) - rests, rests], axis=1
+    )
+    return table
 
 
 def _unsigned(indices):

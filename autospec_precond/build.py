@@ -134,14 +134,14 @@ def make(
     0
     """
     began = time.perf_counter()
-    operand = as_operand(A, "make")
+    if n_threads is not None:
+        n_threads = checks.check_threads(n_threads, "make")
+    operand = as_operand(A, "make", n_threads)
     n = operand.n
     base = checks.check_base(base, operand, "make")
     steps = checks.check_steps(n_probe, n, "make")
     if degree is not None and not (isinstance(degree, str) and degree == "measure"):
         degree = checks.check_degree(degree, "make")
-    if n_threads is not None:
-        n_threads = checks.check_threads(n_threads, "make")
     for name, value, known in (
         ("precision", precision, layout.PRECISIONS),
         ("storage", storage, layout.STORAGES),
@@ -176,10 +176,11 @@ def make(
             "make: base='jacobi' must know the diagonal of A; got an operator without "
             "entries. Give diagonal=, or use base='none'."
         )
-    based = bases.build(operand, base, diagonal)
+    based = bases.build(operand, base, diagonal, n_threads)
     # A diagonal of ones is known beforehand; another one would have to be looked for.
     least = 1.0 if jacobi and not given_diagonal else 0.0
-    spent = check_hermitian(operand, based, rng, "make", least) + (operand.matrix is None)
+    spent, *seen = check_hermitian(operand, based, rng, "make", least)
+    spent += operand.matrix is None
     if based.inner is not None:
         check_inner(based.inner, operand, rng, "make")
     vector_dtype = layout.vector_dtype(operand.dtype, precision)
@@ -192,7 +193,9 @@ def make(
         def hopes(closely):
             nonlocal foreseen
             if closely:
-                foreseen = layout.foresee(based.source, operand.dtype, precision)
+                foreseen = layout.foresee(
+                    based.source, operand.dtype, precision, based.quick
+                )
             known = foreseen or layout.Foreseen("csr", 0)
             return _costs(operand, known, precision, vector_dtype)
 

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from . import certificate, classical, cost, probing
+from . import blas, certificate, classical, cost, kernels, probing
 from .kernels.layout import power_of_two
 from .linop import core
 from .polynomial import Polynomial
@@ -347,7 +347,7 @@ class Chooser:
                     f"{degree} an error of 2 % in it would matter; give a lower degree"
                 )
             return
-        bound = probing.rigorous_bound(self.based.matrix)
+        bound = probing.rigorous_bound(self.based.quick or self.based.matrix)
         self.n_products += probing.N_BOUND_PRODUCTS
         self.notes.append(f"degree {degree} needs a proved bound: high is {bound:.4g}")
         self.found = _with_bound(self.found, bound, True)
@@ -395,7 +395,7 @@ class Chooser:
 
     def _self_check(self, polynomial, start):
         """Run the self-check through the kernel that will be used."""
-        run = core(self.stored, polynomial, self.kernel)
+        run = core(self.stored, polynomial, self.kernel, self._threads(polynomial.degree))
         inner = self.based.inner
 
         def apply(x):
@@ -407,8 +407,16 @@ class Chooser:
         self.n_products += probing.n_check_products(polynomial.degree)
         largest = self.found.ritz_values[-1] if self.found else 0.0
         return probing.self_check(
-            self.based.product, polynomial, apply, start, inner=inner, largest=largest
+            self.based.quick or self.based.product, polynomial, apply, start, inner=inner, largest=largest
         )
+
+    def _threads(self, degree):
+        """Return the threads of an application in the self-check."""
+        sizes = self.based.n, degree, self.vector_dtype.itemsize
+        n_threads = kernels.choose_threads(self.stored, self.kernel, *sizes)
+        if n_threads > 1:
+            n_threads = self.based.n_threads or n_threads
+        return n_threads if n_threads == 1 or blas.hold() else 1
 
     def _warn(self, text):
         if text not in self.unproved:

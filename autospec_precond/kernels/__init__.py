@@ -137,7 +137,7 @@ def warmup() -> None:
     >>> import autospec_precond
     >>> autospec_precond.warmup()
     """
-    from . import cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell
+    from . import cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell, cpu_setup
 
-    for module in (cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell):
+    for module in (cpu, cpu_cg, cpu_dia, cpu_order, cpu_sell, cpu_setup):
         module.warmup()

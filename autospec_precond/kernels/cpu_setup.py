@@ -1,0 +1,311 @@
+"""Loops of `make`: each one pass over some rows of A, for what the setup needs of it.
+
+S = D^(-1/2) A D^(-1/2) is never formed: products scale the vectors, and what is stored is
+scaled while it is written. Loops are serial and release the GIL. Sums are made by blocks of
+`BLOCK` rows, whose first and last row no range of rows divides: results do not depend on
+the number of threads.
+"""
+
+import numpy as np
+
+from .cpu import jit
+
+__all__ = [
+    "BLOCK",
+    "BROKEN",
+    "NOT_CANONICAL",
+    "NOT_FINITE",
+    "advance",
+    "fill",
+    "magnify",
+    "mark",
+    "mirror",
+    "pair",
+    "ready",
+    "spread",
+    "step",
+    "subtract",
+    "survey",
+    "values",
+    "warmup",
+]
+
+BLOCK = 4096  # rows of one sum
+
+NOT_FINITE, NOT_CANONICAL, BROKEN = 1, 2, 4
+
+# A vectorised sum, with its prologue and its gathers, gains on rows of this length.
+_LONG = 48
+
+_TYPES = (np.float32, np.float64)
+_WIDE = np.uint64  # indices are narrowed to 32 bits for all but the survey
+
+
+def _survey(first, last, indptr, indices, data, diagonal):
+    """Look at all there is once: write the diagonal, return what is wrong as bits."""
+    lo, hi = indptr[first], indptr[last]
+    if lo > hi or hi > indices.size or hi > data.size:
+        return BROKEN
+    for i in range(first, last):
+        if indptr[i] > indptr[i + 1]:
+            return BROKEN
+    n = indptr.size - 1
+    # Flat loops, which the compiler makes vector instructions of: places where columns do
+    # not rise must be those where rows begin.
+    columns = indices[lo:hi]
+    here, after = columns[:-1], columns[1:]
+    highest, falls = np.uint64(0), 0
+    for k in range(here.size):
+        falls += here[k] >= after[k]
+    for k in range(columns.size):
+        highest = max(highest, np.uint64(columns[k]))
+    if columns.size and highest >= n:
+        return BROKEN
+    result, strange = 0, 0
+    entries = data[lo:hi]
+    for k in range(entries.size):
+        strange += (entries[k] - entries[k]) != 0
+    if strange:
+        result |= NOT_FINITE
+    guess, one = lo - lo, indptr.dtype.type(1)
+    for i in range(first, last):
+        start, end = indptr[i], indptr[i + 1]
+        if start > lo and start < end:
+            falls -= indices[start - one] >= indices[start]
+        # The diagonal is mostly where it was in the row before.
+        j = start + guess
+        if not (j < end and indices[j] == i):
+            j = start
+            while j < end and indices[j] != i:
+                j += one
+            if j < end:
+                guess = j - start
+        diagonal[i] = data[j] if j < end else 0
+    return result | NOT_CANONICAL if falls else result
+
+
+def _mark(first, last, indptr, indices, seen, limit):
+    """Mark the diagonals that hold entries, until there are more than `limit` new ones."""
+    n = np.int64(indptr.size - 1)
+    count = 0
+    for i in range(first, last):
+        shift = n - 1 - i
+        for j in range(indptr[i], indptr[i + 1]):
+            place = np.uint64(shift + np.int64(indices[j]))
+            if not seen[place]:
+                seen[place] = True
+                count += 1
+        if count > limit:
+            return
+
+
+def _in_order(start, end, indices, data, x, acc):
+    for j in range(start, end):
+        acc += data[j] * x[indices[j]]
+    return acc
+
+
+def _in_lanes(start, end, indices, data, x, acc):
+    # A twin of `_in_order`: Numba's cache knows functions by name, not by flags.
+    for j in range(start, end):
+        acc += data[j] * x[indices[j]]
+    return acc
+
+
+def _magnitudes(start, end, indices, data, x, acc):
+    for j in range(start, end):
+        acc += abs(data[j]) * x[indices[j]]
+    return acc
+
+
+_ordered_row = jit(_in_order, {"contract"})
+_lane_row = jit(_in_lanes, {"contract", "reassoc"})
+_magnitude_row = jit(_magnitudes, {"contract", "reassoc"})
+
+
+def _pair(first, last, indptr, indices, data, scale, X, image, sums):
+    """Multiply two vectors, the columns of X, scaled already; image <- S x.
+
+    `sums` gets y* S x - (x* S y)* of each block: compensated, since the rounding of a
+    running sum of random terms grows with their number.
+    """
+    end = indptr[first]
+    for low in range(first, last, BLOCK):
+        total = rest = X[0, 0] - X[0, 0]
+        for i in range(low, min(low + BLOCK, last)):
+            start, end = end, indptr[i + 1]
+            s = t = X[0, 0] - X[0, 0]
+            for j in range(start, end):
+                s += data[j] * X[indices[j], 0]
+                t += data[j] * X[indices[j], 1]
+            image[i] = scale[i] * s
+            term = np.conj(X[i, 1]) * s - X[i, 0] * np.conj(t)
+            before = total
+            total = before + term
+            added = total - before
+            rest += (before - (total - added)) + (term - added)
+        sums[low // BLOCK] = total + rest
+
+
+def _step(first, last, indptr, indices, data, scale, u, v, before, b, w, sums):
+    """Set w <- D^(-1/2) A u - b before and sums <- Re v* w."""
+    zero = w.dtype.type(0)
+    end = indptr[first]
+    for low in range(first, last, BLOCK):
+        dot = 0.0
+        for i in range(low, min(low + BLOCK, last)):
+            start, end = end, indptr[i + 1]
+            if end - start < _LONG:
+                value = _ordered_row(start, end, indices, data, u, zero)
+            else:
+                value = _lane_row(start, end, indices, data, u, zero)
+            value = scale[i] * value - b * before[i]
+            w[i] = value
+            dot += v[i].real * value.real + v[i].imag * value.imag
+        sums[low // BLOCK] = dot
+
+
+def _subtract(first, last, a, v, w, sums):
+    """Set w <- w - a v and sums <- |w|²."""
+    for low in range(first, last, BLOCK):
+        high = min(low + BLOCK, last)
+        here, there = v[low:high], w[low:high]
+        square = 0.0
+        for i in range(there.size):
+            value = there[i] - a * here[i]
+            there[i] = value
+            square += value.real * value.real + value.imag * value.imag
+        sums[low // BLOCK] = square
+
+
+def _advance(first, last, b, scale, w, u):
+    """Set w <- w / b and u <- D^(-1/2) w."""
+    scale, w, u = scale[first:last], w[first:last], u[first:last]
+    for i in range(w.size):
+        value = w[i] / b
+        w[i] = value
+        u[i] = scale[i] * value
+
+
+def _magnify(first, last, indptr, indices, data, scale, u, x, y, quotients):
+    """Set y <- D^(-1/2) |A| u, and quotients <- max y / x; NaN where one is NaN."""
+    end = indptr[first]
+    for low in range(first, last, BLOCK):
+        largest = 0.0
+        for i in range(low, min(low + BLOCK, last)):
+            start, end = end, indptr[i + 1]
+            value = scale[i] * _magnitude_row(start, end, indices, data, u, 0.0)
+            y[i] = value
+            quotient = value / x[i]
+            if quotient > largest or quotient != quotient:
+                largest = quotient
+        quotients[low // BLOCK] = largest
+
+
+def _spread(first, last, bound, scale, x, y, u):
+    """Set x <- max(y / bound, 0.001 x) and u <- D^(-1/2) x."""
+    scale, x, y, u = scale[first:last], x[first:last], y[first:last], u[first:last]
+    for i in range(x.size):
+        value = max(y[i] / bound, 1e-3 * x[i])
+        x[i] = value
+        u[i] = scale[i] * value
+
+
+def _values(first, last, indptr, indices, data, scale, factor, out):
+    """Write the entries of S times a factor, row by row; return the largest of S."""
+    largest = 0.0
+    for i in range(first, last):
+        own = scale[i]
+        for j in range(indptr[i], indptr[i + 1]):
+            value = data[j] * own * scale[indices[j]]
+            largest = max(largest, abs(value))
+            out[j] = value * factor
+    return largest
+
+
+def _fill(first, last, indptr, indices, data, scale, factor, row_of, stride, out):
+    """Write the entries of S times a factor by diagonals, those that have a row of `out`.
+
+    Returns the largest of S among these, and how many are not zero outside the main one.
+    """
+    n = np.int64(indptr.size - 1)
+    largest, count = 0.0, 0
+    for i in range(first, last):
+        own, shift, at = scale[i], n - 1 - i, np.uint64(i)
+        for j in range(indptr[i], indptr[i + 1]):
+            column = indices[j]
+            row = row_of[np.uint64(shift + np.int64(column))]
+            if row >= 0:
+                value = data[j] * own * scale[column]
+                largest = max(largest, abs(value))
+                stored = out.dtype.type(value * factor)
+                count += stored != 0 and column != i
+                out[np.uint64(row) * stride + at] = stored
+    return largest, count
+
+
+def _mirror(first, last, indptr, indices, data, scale, factor, row_of, stride, allowed, out):
+    """Compare entries below the main diagonal with the mirrored ones that are stored.
+
+    Returns how many are not zero; -1 where two differ by more than `allowed`, relative.
+    """
+    n = np.int64(indptr.size - 1)
+    count = 0
+    for i in range(first, last):
+        own, shift = scale[i], n - 1 + i
+        for j in range(indptr[i], indptr[i + 1]):
+            column = indices[j]
+            if column >= i:
+                break
+            row = row_of[np.uint64(shift - np.int64(column))]
+            if row < 0:
+                return -1
+            below = out.dtype.type(data[j] * own * scale[column] * factor)
+            above = out[np.uint64(row) * stride + np.uint64(column)]
+            if not abs(above - below) <= allowed * abs(above):
+                return -1
+            count += below != 0
+    return count
+
+
+_SUM = {"contract", "reassoc"}
+advance = jit(_advance, set())
+fill = jit(_fill, set())
+magnify = jit(_magnify, {"contract"})
+mark = jit(_mark, set())
+mirror = jit(_mirror, set())
+pair = jit(_pair, {"contract"})
+spread = jit(_spread, set())
+step = jit(_step, {"contract"})
+subtract = jit(_subtract, _SUM)
+survey = jit(_survey, set())
+values = jit(_values, set())
+
+
+def ready():
+    """Tell whether `warmup` has been called: nothing is compiled or loaded then."""
+    return len(pair.signatures) >= len(_TYPES)
+
+
+def warmup():
+    """Compile for real values and indices of 32 bits; see `autospec_precond.warmup`."""
+    one, sums = np.ones(1), np.ones(1)
+    row_of = np.zeros(1, np.int16)
+    indptr, indices = np.zeros(2, np.uint32), np.zeros(1, np.uint32)
+    mark(0, 1, indptr, indices, np.zeros(1, np.bool_), 1)
+    advance(0, 1, 1.0, one, one, one)
+    subtract(0, 1, 0.0, one, one, sums)
+    spread(0, 1, 1.0, one, one, one, one)
+    for kind in _TYPES:
+        data = np.ones(1, kind)
+        matrix = indptr, indices, data
+        survey(0, 1, *matrix, data.copy())
+        survey(0, 1, *(a.astype(_WIDE) for a in matrix[:2]), data, data.copy())
+        step(0, 1, *matrix, one, one, one, one, 0.0, one.copy(), sums)
+        magnify(0, 1, *matrix, one, one, one, one.copy(), sums)
+        for stored in _TYPES:
+            out = np.ones(1, stored)
+            values(0, 1, *matrix, one, 1.0, out)
+            fill(0, 1, *matrix, one, 1.0, row_of, 1, out)
+            mirror(0, 1, *matrix, one, 1.0, row_of, 1, 1.0, out)
+        pair(0, 1, *matrix, one, np.ones((1, 2)), one.copy(), sums)

@@ -1,0 +1,462 @@
+"""S = D^(-1/2) A D^(-1/2), not formed: what the setup needs of it, in passes over A.
+
+Forming S takes as many bytes as A and the time of several products. Large matrices are
+always taken this way, in threads; small ones where the kernels are compiled already, and
+only for what cannot depend on the way: rounding differs from SciPy's.
+"""
+
+import functools
+import itertools
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import scipy.sparse as sp
+
+from autospec_precond import blas, threads
+
+from . import arrays
+
+__all__ = ["LARGE", "Scaled", "is_large", "is_ready", "survey"]
+
+# Entries from which on the kernels are worth loading for the setup alone.
+LARGE = 1_000_000
+
+_PIECES = 2  # ranges of rows per thread: one may be slower
+
+
+def is_large(matrix):
+    """Tell whether the setup takes this way, whatever is compiled.
+
+    Parameters
+    ----------
+    matrix : object
+        A, of any kind.
+
+    Returns
+    -------
+    bool
+        False for what is not sparse.
+    """
+    return sp.issparse(matrix) and matrix.nnz >= LARGE and matrix.shape[0] < 2**31
+
+
+def is_ready(matrix):
+    """Tell whether it can be taken without waiting for Numba or for a compiler.
+
+    Parameters
+    ----------
+    matrix : object
+        A, of any kind.
+
+    Returns
+    -------
+    bool
+        True for a sparse, real one once `warmup` has been called.
+    """
+    library = sys.modules.get(f"{__package__}.cpu_setup")
+    if library is None or not sp.issparse(matrix) or matrix.dtype.char not in "fd":
+        return False
+    return matrix.shape[0] < 2**31 and library.ready()
+
+
+def default_threads():
+    """Return Numba's number of threads.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    from .cpu import default_threads
+
+    return default_threads()
+
+
+def survey(matrix, n_threads=None):
+    """Look at all that a matrix consists of, in one pass.
+
+    Parameters
+    ----------
+    matrix : csr_array, shape (n, n)
+        Not checked.
+    n_threads : int, optional
+        Numba's number by default, 1 for a small matrix.
+
+    Returns
+    -------
+    ndarray, shape (n,), or None
+        The diagonal; None where an index points outside, a row is not sorted or has
+        duplicates, or a value is not finite.
+    """
+    from . import cpu_setup
+
+    n = matrix.shape[0]
+    sizes = matrix.indices.size, matrix.data.size
+    if matrix.indptr.size != n + 1 or matrix.indptr[0] != 0 or min(sizes) < matrix.nnz:
+        return None
+    if not 0 <= matrix.indptr[-1] <= min(sizes):
+        return None
+    parts = (
+        arrays.unsigned(matrix.indptr),
+        arrays.unsigned(matrix.indices),
+        arrays.alias(matrix.data),
+    )
+    diagonal = np.empty(n, matrix.dtype)
+    if not is_large(matrix):
+        return None if cpu_setup.survey(0, n, *parts, diagonal) else diagonal
+    n_threads = n_threads or default_threads()
+    found = _run(cpu_setup.survey, _even(n, n_threads), n_threads, *parts, diagonal)
+    return None if any(found) else diagonal
+
+
+class Scaled:
+    """The based operator S of a sparse A, as passes over A.
+
+    Parameters
+    ----------
+    matrix : csr_array, shape (n, n)
+        A: sorted, without duplicates, finite.
+    scale : ndarray, shape (n,), or None
+        D^(-1/2).
+    n_threads : int
+        Threads of a pass.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, n).
+
+    Notes
+    -----
+    Results do not depend on the number of threads.
+    """
+
+    def __init__(self, matrix, scale, n_threads):
+        from . import cpu_setup
+
+        self.library = cpu_setup
+        self.shape = matrix.shape
+        n = matrix.shape[0]
+        self.scale = np.ones(n) if scale is None else scale
+        self.plain = scale is None
+        self.n_threads = n_threads
+        self.double = np.dtype(np.complex128 if matrix.dtype.kind == "c" else np.float64)
+        indices = matrix.indices
+        if indices.itemsize > 4:  # half the bytes, in each of some twenty passes
+            indices = _narrowed(indices, n_threads)
+        indptr = matrix.indptr
+        if indptr.itemsize > 4 and matrix.nnz < 2**31:
+            indptr = indptr.astype(np.int32)
+        self.arrays = (
+            arrays.unsigned(indptr), arrays.unsigned(indices), arrays.alias(matrix.data),
+        )  # fmt: skip
+        self.ranges = _ranges(indptr, n_threads, cpu_setup.BLOCK)
+        self.sums = np.empty(-(-n // cpu_setup.BLOCK))
+
+    def __call__(self, x):
+        """Return S x for a vector in double precision."""
+        x = np.ascontiguousarray(x, self.double)
+        y = np.empty_like(x)
+        self._run(self.library.step, *self.arrays, self.scale, self.scale * x, x, x, 0.0, y,
+                  self.sums)  # fmt: skip
+        return y
+
+    def pair(self, x, y):
+        """Multiply two vectors in one pass.
+
+        Parameters
+        ----------
+        x, y : ndarray, shape (n,)
+            In double precision.
+
+        Returns
+        -------
+        image : ndarray, shape (n,)
+            S x.
+        gap : complex or float
+            y* S x - (x* S y)*: zero for a Hermitian S, but for rounding.
+        """
+        X = np.empty((x.size, 2), self.double)
+        np.multiply(x, self.scale, out=X[:, 0])
+        np.multiply(y, self.scale, out=X[:, 1])
+        image, sums = np.empty(x.size, self.double), np.empty(self.sums.size, self.double)
+        self._run(self.library.pair, *self.arrays, self.scale, X, image, sums)
+        return image, np.sum(sums)
+
+    @property
+    def pattern(self):
+        """Where the entries are: shape, signed `indptr` and `indices`; not to be written."""
+        indptr, indices, _ = self.arrays
+        return SimpleNamespace(
+            shape=self.shape,
+            nnz=indices.size,
+            indptr=indptr.view(f"i{indptr.itemsize}"),
+            indices=indices.view(f"i{indices.itemsize}"),
+        )
+
+    def steps(self, start, image=None):
+        """Begin Lanczos steps; see `probing.lanczos`.
+
+        Parameters
+        ----------
+        start : ndarray, shape (n,)
+            Start vector.
+        image : ndarray, shape (n,), optional
+            S times it, where that is known.
+
+        Returns
+        -------
+        Steps
+            The vectors of these steps.
+        """
+        return Steps(self, start, image)
+
+    def rigorous_bound(self, n_products):
+        """Bound the spectral radius; see `probing.rigorous_bound`.
+
+        Parameters
+        ----------
+        n_products : int
+            Products with |S|.
+
+        Returns
+        -------
+        float
+            The least quotient of Collatz and Wielandt.
+        """
+        n = self.shape[0]
+        x, y, u = np.ones(n), np.empty(n), self.scale.copy()
+        bound = np.inf
+        for k in range(n_products):
+            if k:
+                self._run(self.library.spread, bound, self.scale, x, y, u)
+            self._run(self.library.magnify, *self.arrays, self.scale, u, x, y, self.sums)
+            bound = min(bound, float(self.sums.max()))
+        return bound
+
+    def find_offsets(self, limit):
+        """Return the offsets of the diagonals; see `diagonals.find_offsets`."""
+        n = self.shape[0]
+        seen = np.zeros(2 * n - 1, np.bool_)
+        self._run(self.library.mark, *self.arrays[:2], seen, limit)
+        return np.flatnonzero(seen) - (n - 1)
+
+    def largest(self):
+        """Return the largest entry of S, roughly: what a unit is guessed from.
+
+        Returns
+        -------
+        float
+            1 where D is the diagonal: then no entry of a positive definite S is larger.
+        """
+        return float(np.abs(self.arrays[2]).max(initial=0.0)) if self.plain else 1.0
+
+    def values(self, unit, dtype):
+        """Return the entries of S / unit, row by row, and the largest of S.
+
+        Parameters
+        ----------
+        unit : float
+            A power of two.
+        dtype : dtype
+            Of the entries.
+
+        Returns
+        -------
+        values : ndarray, shape (nnz,)
+            In the order of A.
+        largest : float
+            Of S.
+        """
+        out = np.empty(self.arrays[1].size, dtype)
+        found = self._run(self.library.values, *self.arrays, self.scale, 1.0 / unit, out)
+        return out, max(found, default=0.0)
+
+    def by_diagonals(self, offsets, length, unit, dtype):
+        """Write the entries of S / unit, diagonal by diagonal.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64
+            Of the diagonals to write; others are left out.
+        length : int
+            Of a row of the result.
+        unit : float
+            A power of two.
+        dtype : dtype
+            Of the entries.
+
+        Returns
+        -------
+        data : ndarray, shape (n_offsets, length)
+            As `diagonals.to_diagonals` returns it.
+        largest : float
+            Of the entries of S written.
+        count : int
+            Entries outside the main diagonal that are not zero.
+        """
+        data = np.zeros((offsets.size, length), dtype)
+        found = self._run(
+            self.library.fill, *self.arrays, self.scale, 1.0 / unit, self._rows(offsets),
+            length, data.reshape(-1),
+        )  # fmt: skip
+        return data, max(largest for largest, _ in found), sum(count for _, count in found)
+
+    def mirrors(self, data, offsets, unit, allowed):
+        """Count the entries below the diagonal, where all agree with those above.
+
+        Parameters
+        ----------
+        data : ndarray
+            As `by_diagonals` returned it for offsets from 0 on.
+        offsets : ndarray of int64
+            As given there.
+        unit : float
+            As given there.
+        allowed : float
+            Difference, relative to the entry above.
+
+        Returns
+        -------
+        int
+            How many are not zero; -1 where one differs.
+        """
+        rest = self._rows(offsets), data.shape[1], allowed, data.reshape(-1)
+        found = self._run(
+            self.library.mirror, *self.arrays, self.scale, 1.0 / unit, *rest
+        )
+        return -1 if min(found) < 0 else sum(found)
+
+    def _rows(self, offsets):
+        n = self.shape[0]
+        row_of = np.full(2 * n - 1, -1, np.int16)
+        row_of[offsets + (n - 1)] = np.arange(offsets.size)
+        return row_of
+
+    def _run(self, kernel, *arguments):
+        return _run(kernel, self.ranges, self.n_threads, *arguments)
+
+
+class Steps:
+    """Vectors of Lanczos steps, in two passes per step and product.
+
+    Parameters
+    ----------
+    scaled : Scaled
+        The operator.
+    start : ndarray, shape (n,)
+        Start vector.
+    image : ndarray, shape (n,), or None
+        S times it.
+    """
+
+    def __init__(self, scaled, start, image=None):
+        self.scaled = scaled
+        self.v = np.array(start, scaled.double)
+        self.w, self.before = np.empty_like(self.v), np.empty_like(self.v)
+        self.u = np.empty_like(self.v)
+        self.image = image
+
+    def norm(self):
+        """Return the norm of the start vector, which is made one of length one."""
+        norm = self._subtract(0.0, self.v, self.v)
+        if self.image is not None:
+            self.image = self.image / norm
+        self._advance(norm, self.v)
+        self.first = True
+        return norm
+
+    def multiply(self, b):
+        """Set w <- S v - b times the vector before; return v* w."""
+        scaled = self.scaled
+        if self.image is not None:
+            self.w, self.image = self.image, None
+            return float(np.vdot(self.v, self.w).real)
+        before = self.v if self.first else self.before
+        scaled._run(scaled.library.step, *scaled.arrays, scaled.scale, self.u, self.v, before,
+                    b, self.w, scaled.sums)  # fmt: skip
+        return float(np.sum(scaled.sums))
+
+    def subtract(self, a):
+        """Set w <- w - a v; return its norm."""
+        return self._subtract(a, self.v, self.w)
+
+    def again(self):
+        """Take what cancellation has left of v and the vector before out of w.
+
+        Returns
+        -------
+        part : float
+            What there was of v.
+        norm : float
+            Of what is left.
+        """
+        part = float(np.vdot(self.v, self.w).real)
+        self.w -= part * self.v
+        if not self.first:
+            self.w -= np.vdot(self.before, self.w) * self.before
+        return part, self._subtract(0.0, self.v, self.w)
+
+    def advance(self, b):
+        """Make w, of norm b, the next vector."""
+        self._advance(b, self.w)
+        self.before, self.v, self.w = self.v, self.w, self.before
+        self.first = False
+
+    def _subtract(self, a, v, w):
+        scaled = self.scaled
+        scaled._run(scaled.library.subtract, a, v, w, scaled.sums)
+        square = float(np.sum(scaled.sums))
+        if 1e-280 < square < 1e280:
+            return float(np.sqrt(square))
+        size = float(np.abs(w).max())
+        if not (size > 0 and np.isfinite(size)):
+            return 0.0 if size == 0 else np.inf
+        return size * float(np.linalg.norm(w / size))
+
+    def _advance(self, b, w):
+        scaled = self.scaled
+        scaled._run(scaled.library.advance, b, scaled.scale, w, self.u)
+
+
+def _run(kernel, ranges, n_threads, *arguments):
+    """Run a kernel on ranges of rows; return what it returned, in their order."""
+    if n_threads == 1 or len(ranges) == 1:
+        return [kernel(first, last, *arguments) for first, last in ranges]
+    results = [None] * len(ranges)
+
+    def task(k):
+        results[k] = kernel(*ranges[k], *arguments)
+
+    # The workers of OpenBLAS would spin on the cores that our threads need.
+    n_threads = n_threads if blas.hold() else 1
+    threads.run((functools.partial(task, k) for k in range(len(ranges))), n_threads)
+    return results
+
+
+def _even(n, n_threads):
+    edges = [n * k // (_PIECES * n_threads) for k in range(_PIECES * n_threads + 1)]
+    return [pair for pair in itertools.pairwise(edges) if pair[0] < pair[1]]
+
+
+def _ranges(indptr, n_threads, block):
+    """Return ranges of whole blocks of rows with about as many entries each."""
+    n = indptr.size - 1
+    if n_threads == 1:
+        return [(0, n)]
+    pieces = _PIECES * n_threads
+    shares = [int(indptr[-1]) * k // pieces for k in range(1, pieces)]
+    edges = np.searchsorted(indptr, shares) // block * block
+    edges = [0, *edges.tolist(), n]
+    return [pair for pair in itertools.pairwise(edges) if pair[0] < pair[1]]
+
+
+def _narrowed(indices, n_threads):
+    result = np.empty(indices.size, np.int32)
+
+    def task(first, last):
+        np.copyto(result[first:last], indices[first:last], casting="same_kind")
+
+    _run(task, _even(indices.size, n_threads), n_threads)
+    return result

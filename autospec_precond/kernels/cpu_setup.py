@@ -17,6 +17,7 @@ __all__ = [
     "NOT_FINITE",
     "advance",
     "fill",
+    "half",
     "magnify",
     "mark",
     "mirror",
@@ -34,8 +35,8 @@ BLOCK = 4096  # rows of one sum
 
 NOT_FINITE, NOT_CANONICAL, BROKEN = 1, 2, 4
 
-# A vectorised sum, with its prologue and its gathers, gains on rows of this length.
-_LONG = 48
+_NEAR = 1024  # rows that are written, and compared while they are in the cache
+_LONG = 20  # entries of a row from which on it is summed in several chains
 
 _TYPES = (np.float32, np.float64)
 _WIDE = np.uint64  # indices are narrowed to 32 bits for all but the survey
@@ -99,17 +100,28 @@ def _mark(first, last, indptr, indices, seen, limit):
             return
 
 
-def _in_order(start, end, indices, data, x, acc):
+def _short(start, end, indices, data, x, acc):
     for j in range(start, end):
         acc += data[j] * x[indices[j]]
     return acc
 
 
-def _in_lanes(start, end, indices, data, x, acc):
-    # A twin of `_in_order`: Numba's cache knows functions by name, not by flags.
-    for j in range(start, end):
+def _long(start, end, indices, data, x, acc):
+    """Sum in four chains: one would wait for each addition to end."""
+    one = indices.dtype.type(1)
+    j, a, b, c = start, acc, acc, acc
+    for _ in range((end - start) // indices.dtype.type(4)):
         acc += data[j] * x[indices[j]]
-    return acc
+        j += one
+        a += data[j] * x[indices[j]]
+        j += one
+        b += data[j] * x[indices[j]]
+        j += one
+        c += data[j] * x[indices[j]]
+        j += one
+    for k in range(j, end):
+        acc += data[k] * x[indices[k]]
+    return (acc + a) + (b + c)
 
 
 def _magnitudes(start, end, indices, data, x, acc):
@@ -118,8 +130,8 @@ def _magnitudes(start, end, indices, data, x, acc):
     return acc
 
 
-_ordered_row = jit(_in_order, {"contract"})
-_lane_row = jit(_in_lanes, {"contract", "reassoc"})
+_short_row = jit(_short, {"contract"})
+_long_row = jit(_long, {"contract"})
 _magnitude_row = jit(_magnitudes, {"contract", "reassoc"})
 
 
@@ -156,9 +168,9 @@ def _step(first, last, indptr, indices, data, scale, u, v, before, b, w, sums):
         for i in range(low, min(low + BLOCK, last)):
             start, end = end, indptr[i + 1]
             if end - start < _LONG:
-                value = _ordered_row(start, end, indices, data, u, zero)
+                value = _short_row(start, end, indices, data, u, zero)
             else:
-                value = _lane_row(start, end, indices, data, u, zero)
+                value = _long_row(start, end, indices, data, u, zero)
             value = scale[i] * value - b * before[i]
             w[i] = value
             dot += v[i].real * value.real + v[i].imag * value.imag
@@ -223,16 +235,27 @@ def _values(first, last, indptr, indices, data, scale, factor, out):
     return largest
 
 
-def _fill(first, last, indptr, indices, data, scale, factor, row_of, stride, out):
+def _fill(first, last, indptr, indices, data, scale, factor, row_of, stride, upper, out):
     """Write the entries of S times a factor by diagonals, those that have a row of `out`.
 
-    Returns the largest of S among these, and how many are not zero outside the main one.
+    With `upper` all of these are on or above the main one. Returns the largest of S among
+    them, and how many are not zero outside the main one.
     """
     n = np.int64(indptr.size - 1)
+    one = indptr.dtype.type(1)
     largest, count = 0.0, 0
+    guess = indptr[first] - indptr[first]
     for i in range(first, last):
         own, shift, at = scale[i], n - 1 - i, np.uint64(i)
-        for j in range(indptr[i], indptr[i + 1]):
+        start, end = indptr[i], indptr[i + 1]
+        if upper:
+            j = start + guess
+            while j < end and indices[j] < i:
+                j += one
+            while j > start and (j >= end or indices[j - one] >= i):
+                j -= one
+            guess, start = j - start, j
+        for j in range(start, end):
             column = indices[j]
             row = row_of[np.uint64(shift + np.int64(column))]
             if row >= 0:
@@ -244,19 +267,24 @@ def _fill(first, last, indptr, indices, data, scale, factor, row_of, stride, out
     return largest, count
 
 
-def _mirror(first, last, indptr, indices, data, scale, factor, row_of, stride, allowed, out):
+def _mirror(
+    first, last, least, most, indptr, indices, data, scale, factor, row_of, stride, allowed, out
+):
     """Compare entries below the main diagonal with the mirrored ones that are stored.
 
-    Returns how many are not zero; -1 where two differ by more than `allowed`, relative.
+    Of columns from `least` to `most`. Returns how many are not zero; -1 where two differ by
+    more than `allowed`, relative.
     """
     n = np.int64(indptr.size - 1)
     count = 0
     for i in range(first, last):
-        own, shift = scale[i], n - 1 + i
+        own, shift, stop = scale[i], n - 1 + i, min(i, most)
         for j in range(indptr[i], indptr[i + 1]):
             column = indices[j]
-            if column >= i:
+            if column >= stop:
                 break
+            if column < least:
+                continue
             row = row_of[np.uint64(shift - np.int64(column))]
             if row < 0:
                 return -1
@@ -280,6 +308,33 @@ step = jit(_step, {"contract"})
 subtract = jit(_subtract, _SUM)
 survey = jit(_survey, set())
 values = jit(_values, set())
+
+
+def _half(first, last, indptr, indices, data, scale, factor, row_of, stride, allowed, out):
+    """Do both for some rows at a time, while these are in the cache.
+
+    Entries whose mirror lies before row `first` are left out. Returns the largest entry,
+    how many above are not zero, and what `mirror` returns.
+    """
+    largest, above, below = 0.0, 0, 0
+    for low in range(first, last, _NEAR):
+        high = min(low + _NEAR, last)
+        found, count = fill(
+            low, high, indptr, indices, data, scale, factor, row_of, stride, True, out
+        )
+        largest = max(largest, found)
+        above += count
+        count = mirror(
+            low, high, first, last, indptr, indices, data, scale, factor, row_of, stride,
+            allowed, out,
+        )  # fmt: skip
+        if count < 0:
+            return largest, above, count
+        below += count
+    return largest, above, below
+
+
+half = jit(_half, set())
 
 
 def ready():
@@ -306,6 +361,7 @@ def warmup():
         for stored in _TYPES:
             out = np.ones(1, stored)
             values(0, 1, *matrix, one, 1.0, out)
-            fill(0, 1, *matrix, one, 1.0, row_of, 1, out)
-            mirror(0, 1, *matrix, one, 1.0, row_of, 1, 1.0, out)
+            fill(0, 1, *matrix, one, 1.0, row_of, 1, False, out)
+            mirror(0, 1, 0, 1, *matrix, one, 1.0, row_of, 1, 1.0, out)
+            half(0, 1, *matrix, one, 1.0, row_of, 1, 1.0, out)
         pair(0, 1, *matrix, one, np.ones((1, 2)), one.copy(), sums)

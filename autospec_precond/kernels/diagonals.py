@@ -128,11 +128,11 @@ def from_scaled(S, offsets, unit, dtype):
     length = _length(S.shape[0], dtype)
     if dtype.kind != "c" and np.array_equal(offsets, -offsets[::-1]):
         upper = offsets[offsets >= 0]
-        data, largest, count = S.by_diagonals(upper, length, unit, dtype)
-        # As many below as above, and each has its mirror: then all above have theirs.
-        if S.mirrors(data, upper, unit, _ROUNDING * np.finfo(dtype).eps) == count:
+        allowed = _ROUNDING * np.finfo(dtype).eps
+        data, largest, agrees = S.half_by_diagonals(upper, length, unit, dtype, allowed)
+        if agrees:
             return data, upper, True, largest
-    data, largest, _ = S.by_diagonals(offsets, length, unit, dtype)
+    data, largest = S.by_diagonals(offsets, length, unit, dtype)
     return data, offsets, False, largest
 
 

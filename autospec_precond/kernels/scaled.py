@@ -279,7 +279,7 @@ class Scaled:
         Parameters
         ----------
         offsets : ndarray of int64
-            Of the diagonals to write; others are left out.
+            Of all diagonals.
         length : int
             Of a row of the result.
         unit : float
@@ -292,41 +292,49 @@ class Scaled:
         data : ndarray, shape (n_offsets, length)
             As `diagonals.to_diagonals` returns it.
         largest : float
-            Of the entries of S written.
-        count : int
-            Entries outside the main diagonal that are not zero.
+            Of the entries of S.
         """
         data = np.zeros((offsets.size, length), dtype)
+        where = 1.0 / unit, self._rows(offsets), length
         found = self._run(
-            self.library.fill, *self.arrays, self.scale, 1.0 / unit, self._rows(offsets),
-            length, data.reshape(-1),
-        )  # fmt: skip
-        return data, max(largest for largest, _ in found), sum(count for _, count in found)
+            self.library.fill, *self.arrays, self.scale, *where, False, data.reshape(-1)
+        )
+        return data, max(largest for largest, _ in found)
 
-    def mirrors(self, data, offsets, unit, allowed):
-        """Count the entries below the diagonal, where all agree with those above.
+    def half_by_diagonals(self, offsets, length, unit, dtype, allowed):
+        """Do so for one side, and compare the other one with it.
 
         Parameters
         ----------
-        data : ndarray
-            As `by_diagonals` returned it for offsets from 0 on.
         offsets : ndarray of int64
-            As given there.
-        unit : float
-            As given there.
+            Of the diagonals from 0 on.
+        length, unit, dtype
+            As for `by_diagonals`.
         allowed : float
-            Difference, relative to the entry above.
+            Difference of mirrored entries, relative to the one above.
 
         Returns
         -------
-        int
-            How many are not zero; -1 where one differs.
+        data, largest
+            As for `by_diagonals`.
+        agrees : bool
+            Whether every entry has its mirror.
         """
-        rest = self._rows(offsets), data.shape[1], allowed, data.reshape(-1)
-        found = self._run(
-            self.library.mirror, *self.arrays, self.scale, 1.0 / unit, *rest
-        )
-        return -1 if min(found) < 0 else sum(found)
+        data = np.zeros((offsets.size, length), dtype)
+        rest = (
+            *self.arrays, self.scale, 1.0 / unit, self._rows(offsets), length, allowed,
+            data.reshape(-1),
+        )  # fmt: skip
+        found = self._run(self.library.half, *rest)
+        largest, above, below = zip(*found, strict=True)
+        # Now those whose mirror was written by the task before.
+        reach = int(offsets.max(initial=0))
+        borders = [
+            (first, min(last, first + reach), 0, first) for first, last in self.ranges[1:]
+        ]
+        below += tuple(_run(self.library.mirror, borders, self.n_threads, *rest))
+        # As many below as above, and each has its mirror: then all above have theirs.
+        return data, max(largest), min(below) >= 0 and sum(below) == sum(above)
 
     def _rows(self, offsets):
         n = self.shape[0]
@@ -423,7 +431,7 @@ class Steps:
 def _run(kernel, ranges, n_threads, *arguments):
     """Run a kernel on ranges of rows; return what it returned, in their order."""
     if n_threads == 1 or len(ranges) == 1:
-        return [kernel(first, last, *arguments) for first, last in ranges]
+        return [kernel(*rows, *arguments) for rows in ranges]
     results = [None] * len(ranges)
 
     def task(k):

@@ -103,7 +103,7 @@ class Based:
 
     @property
     def ready(self):
-        """As `quick`, but also of a small A where nothing waits for a compiler."""
+        """The same, but also of a small A where nothing waits for a compiler."""
         return self.quick or (self._scaled if is_ready(self.source) else None)
 
     @functools.cached_property

@@ -246,7 +246,7 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
     transpose formed, to name the entry: it may still be rounding. S and not A: next to
     one huge diagonal entry of A any asymmetry would look like rounding.
     """
-    x, y = (_probe_vector(rng, operand) for _ in range(2))
+    x, y = _probe_vectors(rng, operand)
     quick = based.ready
     if quick is not None:
         Ax, gap = quick.pair(x, y)
@@ -316,7 +316,7 @@ def check_inner(inner, operand, rng, caller):
     ValueError
         If x* B x is not positive, or x* B y and (y* B x)* differ by more than 1e-6.
     """
-    x, y = (_probe_vector(rng, operand) for _ in range(2))
+    x, y = _probe_vectors(rng, operand)
     Bx, By = inner(x), inner(y)
     energies = [np.vdot(x, Bx).real, np.vdot(y, By).real]
     gap = abs(np.vdot(y, Bx) - np.conj(np.vdot(x, By)))
@@ -329,12 +329,28 @@ def check_inner(inner, operand, rng, caller):
         )
 
 
-def _probe_vector(rng, operand):
-    """Draw entries of modulus 0.5 to 1.5: no entry of A can hide behind a small one."""
-    x = rng.uniform(0.5, 1.5, operand.n)
+def _probe_vectors(rng, operand):
+    """Draw two vectors whose entries have modulus 0.5 to 1.5.
+
+    No entry of A can hide behind a small one.
+    """
+    n = operand.n
     if operand.dtype.kind == "c":
-        return x * np.exp(2j * np.pi * rng.random(operand.n))
-    return np.where(rng.integers(0, 2, operand.n), x, -x)
+        return [
+            rng.uniform(0.5, 1.5, n) * np.exp(2j * np.pi * rng.random(n)) for _ in range(2)
+        ]
+    # 16 bits each: an entry takes a quarter of a random number, where sign and modulus
+    # of their own took as long as a product with A.
+    n_drawn = -(-n // 2)
+    bits = rng.integers(0, 2**64 - 1, n_drawn, dtype=np.uint64, endpoint=True)
+    bits = bits.view(np.int16)[: 2 * n].reshape(2, n)
+    # In integers: 0.5 away from zero on either side, the sign being -1 or 0.
+    sign = bits >> 15
+    x = ((bits >> 1) + ((sign << 14) + 2**13)) * 2.0**-14
+    if hasattr(rng.bit_generator, "advance"):
+        # Probes start from the vectors that they started from before this was so.
+        rng.bit_generator.advance(3 * n - n_drawn)
+    return x
 
 
 def check_diagonal(operand, diagonal, caller):

@@ -33,7 +33,7 @@ SELF_CHECK_LIMIT = 1.05
 _N_CHECK_STEPS = 4  # Lanczos steps after the applications of q
 
 
-def probe_operator(based, n_steps, rng, enough=None, bounded=True):
+def probe_operator(based, n_steps, rng, enough=None, bounded=True, seen=None):
     """Probe a Hermitian based operator.
 
     Parameters
@@ -49,6 +49,8 @@ def probe_operator(based, n_steps, rng, enough=None, bounded=True):
         and, after the last step, the Ritz values (else None); true ends the probe.
     bounded : bool, optional
         Whether to spend products on a rigorous bound.
+    seen : tuple of ndarray, optional
+        Start vector, and its product with S: one product less is made.
 
     Returns
     -------
@@ -59,9 +61,7 @@ def probe_operator(based, n_steps, rng, enough=None, bounded=True):
         The Lanczos vector after the last, of length one: rich in what lies above
         the largest Ritz value. Zero where the Krylov space has ended.
     """
-    start = rng.standard_normal(based.n)
-    if based.dtype.kind == "c":
-        start = start + 1j * rng.standard_normal(based.n)
+    start, image = seen or (_start(based, rng), None)
     ended = False
 
     def stop(alpha, beta):
@@ -70,8 +70,9 @@ def probe_operator(based, n_steps, rng, enough=None, bounded=True):
         return ended
 
     early = None if enough is None else stop
-    product = based.quick or based.product
-    alpha, beta, last = lanczos(product, start, n_steps, based.inner, early)
+    # A glance decides no more than whether to go on: it may take the shorter way.
+    product = (based.ready if seen else based.quick) or based.product
+    alpha, beta, last = lanczos(product, start, n_steps, based.inner, early, image)
     if not np.isfinite([*alpha, *beta]).all():
         raise ValueError(
             "make: the products of A (and of base) must be finite; got a Lanczos matrix "
@@ -79,15 +80,22 @@ def probe_operator(based, n_steps, rng, enough=None, bounded=True):
         )
     theta, weights, norms = ritz(alpha, beta)
     high, rigorous = estimate_bound(theta, norms), False
-    n_products = len(alpha)
+    n_products = len(alpha) - (image is not None)
     if enough is not None and not ended:
-        ended = enough(n_products, cg_reduction(alpha, beta), theta)
+        ended = enough(len(alpha), cg_reduction(alpha, beta), theta)
     if bounded and not ended and based.source is not None:
         bound = rigorous_bound(based.quick or based.matrix)
         n_products += N_BOUND_PRODUCTS
         rigorous = bound <= high
         high = min(bound, high)
     return Probe(theta, weights, norms, high, rigorous, n_products, n=based.n), last
+
+
+def _start(based, rng):
+    start = rng.standard_normal(based.n)
+    if based.dtype.kind == "c":
+        start = start + 1j * rng.standard_normal(based.n)
+    return start
 
 
 def lanczos(product, start, n_steps, inner=None, stop=None, image=None):

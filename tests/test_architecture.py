@@ -38,6 +38,8 @@ LAYERS = [
     "kernels.cpu_order",
     "kernels.cpu_setup",
     "kernels.arrays",
+    "kernels.ranges",
+    "kernels.steps",
     "kernels.scaled",
     "kernels.diagonals",
     "kernels.slices",

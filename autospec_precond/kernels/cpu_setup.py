@@ -36,6 +36,7 @@ BLOCK = 4096  # rows of one sum
 NOT_FINITE, NOT_CANONICAL, BROKEN = 1, 2, 4
 
 _NEAR = 1024  # rows that are written, and compared while they are in the cache
+_SHORT = 8  # entries of a row that are looked at one by one
 _LONG = 20  # entries of a row from which on it is summed in several chains
 
 _TYPES = (np.float32, np.float64)
@@ -47,19 +48,22 @@ def _survey(first, last, indptr, indices, data, diagonal):
     lo, hi = indptr[first], indptr[last]
     if lo > hi or hi > indices.size or hi > data.size:
         return BROKEN
-    for i in range(first, last):
-        if indptr[i] > indptr[i + 1]:
-            return BROKEN
     n = indptr.size - 1
+    starts, ends = indptr[first:last], indptr[first + 1 : last + 1]
+    reversed_rows = 0
+    for k in range(starts.size):
+        reversed_rows += starts[k] > ends[k]
+    if reversed_rows:
+        return BROKEN
     # Flat loops, which the compiler makes vector instructions of: places where columns do
     # not rise must be those where rows begin.
     columns = indices[lo:hi]
     here, after = columns[:-1], columns[1:]
-    highest, falls = np.uint64(0), 0
+    highest, falls = columns.dtype.type(0), 0
     for k in range(here.size):
         falls += here[k] >= after[k]
     for k in range(columns.size):
-        highest = max(highest, np.uint64(columns[k]))
+        highest = max(highest, columns[k])
     if columns.size and highest >= n:
         return BROKEN
     result, strange = 0, 0
@@ -69,10 +73,18 @@ def _survey(first, last, indptr, indices, data, diagonal):
     if strange:
         result |= NOT_FINITE
     guess, one = lo - lo, indptr.dtype.type(1)
-    for i in range(first, last):
-        start, end = indptr[i], indptr[i + 1]
+    zero = data.dtype.type(0)
+    end = lo
+    for i in range(np.uint64(first), np.uint64(last)):
+        start, end = end, indptr[i + np.uint64(1)]
         if start > lo and start < end:
             falls -= indices[start - one] >= indices[start]
+        if end - start < _SHORT:  # no branch depends on where it is
+            value = zero
+            for j in range(start, end):
+                value = data[j] if indices[j] == i else value
+            diagonal[i] = value
+            continue
         # The diagonal is mostly where it was in the row before.
         j = start + guess
         if not (j < end and indices[j] == i):
@@ -81,7 +93,7 @@ def _survey(first, last, indptr, indices, data, diagonal):
                 j += one
             if j < end:
                 guess = j - start
-        diagonal[i] = data[j] if j < end else 0
+        diagonal[i] = data[j] if j < end else zero
     return result | NOT_CANONICAL if falls else result
 
 
@@ -135,28 +147,32 @@ _long_row = jit(_long, {"contract"})
 _magnitude_row = jit(_magnitudes, {"contract", "reassoc"})
 
 
-def _pair(first, last, indptr, indices, data, scale, X, image, sums):
-    """Multiply two vectors, the columns of X, scaled already; image <- S x.
+def _pair(first, last, indptr, indices, data, scale, X, image, gaps):
+    """Multiply two vectors, x and y, at once; image <- S x.
 
-    `sums` gets y* S x - (x* S y)* of each block: compensated, since the rounding of a
-    running sum of random terms grows with their number.
+    X holds x and y in pairs, scaled already. For each block `gaps` gets y* S x - (x* S y)*,
+    compensated: the rounding of a running sum of random terms grows with their number.
     """
+    two, one = np.uint64(2), np.uint64(1)
+    zero = image.dtype.type(0)
     end = indptr[first]
     for low in range(first, last, BLOCK):
-        total = rest = X[0, 0] - X[0, 0]
-        for i in range(low, min(low + BLOCK, last)):
-            start, end = end, indptr[i + 1]
-            s = t = X[0, 0] - X[0, 0]
+        total = rest = zero
+        for i in range(np.uint64(low), np.uint64(min(low + BLOCK, last))):
+            start, end = end, indptr[i + one]
+            s = t = zero
             for j in range(start, end):
-                s += data[j] * X[indices[j], 0]
-                t += data[j] * X[indices[j], 1]
+                at = np.uint64(indices[j]) * two
+                s += data[j] * X[at]
+                t += data[j] * X[at + one]
+            x, y = X[i * two], X[i * two + one]
             image[i] = scale[i] * s
-            term = np.conj(X[i, 1]) * s - X[i, 0] * np.conj(t)
+            term = np.conj(y) * s - x * np.conj(t)
             before = total
             total = before + term
             added = total - before
             rest += (before - (total - added)) + (term - added)
-        sums[low // BLOCK] = total + rest
+        gaps[low // BLOCK] = total + rest
 
 
 def _step(first, last, indptr, indices, data, scale, u, v, before, b, w, sums):
@@ -165,8 +181,8 @@ def _step(first, last, indptr, indices, data, scale, u, v, before, b, w, sums):
     end = indptr[first]
     for low in range(first, last, BLOCK):
         dot = 0.0
-        for i in range(low, min(low + BLOCK, last)):
-            start, end = end, indptr[i + 1]
+        for i in range(np.uint64(low), np.uint64(min(low + BLOCK, last))):
+            start, end = end, indptr[i + np.uint64(1)]
             if end - start < _LONG:
                 value = _short_row(start, end, indices, data, u, zero)
             else:
@@ -204,8 +220,8 @@ def _magnify(first, last, indptr, indices, data, scale, u, x, y, quotients):
     end = indptr[first]
     for low in range(first, last, BLOCK):
         largest = 0.0
-        for i in range(low, min(low + BLOCK, last)):
-            start, end = end, indptr[i + 1]
+        for i in range(np.uint64(low), np.uint64(min(low + BLOCK, last))):
+            start, end = end, indptr[i + np.uint64(1)]
             value = scale[i] * _magnitude_row(start, end, indices, data, u, 0.0)
             y[i] = value
             quotient = value / x[i]
@@ -268,7 +284,19 @@ def _fill(first, last, indptr, indices, data, scale, factor, row_of, stride, upp
 
 
 def _mirror(
-    first, last, least, most, indptr, indices, data, scale, factor, row_of, stride, allowed, out
+    first,
+    last,
+    least,
+    most,
+    indptr,
+    indices,
+    data,
+    scale,
+    factor,
+    row_of,
+    stride,
+    allowed,
+    out,
 ):
     """Compare entries below the main diagonal with the mirrored ones that are stored.
 
@@ -339,7 +367,7 @@ half = jit(_half, set())
 
 def ready():
     """Tell whether `warmup` has been called: nothing is compiled or loaded then."""
-    return len(pair.signatures) >= len(_TYPES)
+    return len(pair.overloads) >= len(_TYPES)
 
 
 def warmup():
@@ -364,4 +392,4 @@ def warmup():
             fill(0, 1, *matrix, one, 1.0, row_of, 1, False, out)
             mirror(0, 1, 0, 1, *matrix, one, 1.0, row_of, 1, 1.0, out)
             half(0, 1, *matrix, one, 1.0, row_of, 1, 1.0, out)
-        pair(0, 1, *matrix, one, np.ones((1, 2)), one.copy(), sums)
+        pair(0, 1, *matrix, one, np.ones(2), one.copy(), sums)

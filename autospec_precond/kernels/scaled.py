@@ -5,24 +5,19 @@ always taken this way, in threads; small ones where the kernels are compiled alr
 only for what cannot depend on the way: rounding differs from SciPy's.
 """
 
-import functools
-import itertools
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse as sp
 
-from autospec_precond import blas, threads
-
-from . import arrays
+from . import arrays, ranges
+from .steps import Steps
 
 __all__ = ["LARGE", "Scaled", "is_large", "is_ready", "survey"]
 
 # Entries from which on the kernels are worth loading for the setup alone.
 LARGE = 1_000_000
-
-_PIECES = 2  # ranges of rows per thread: one may be slower
 
 
 def is_large(matrix):
@@ -106,7 +101,9 @@ def survey(matrix, n_threads=None):
     if not is_large(matrix):
         return None if cpu_setup.survey(0, n, *parts, diagonal) else diagonal
     n_threads = n_threads or default_threads()
-    found = _run(cpu_setup.survey, _even(n, n_threads), n_threads, *parts, diagonal)
+    found = ranges.run(
+        cpu_setup.survey, ranges.even(n, n_threads), n_threads, *parts, diagonal
+    )
     return None if any(found) else diagonal
 
 
@@ -144,21 +141,21 @@ class Scaled:
         self.double = np.dtype(np.complex128 if matrix.dtype.kind == "c" else np.float64)
         indices = matrix.indices
         if indices.itemsize > 4:  # half the bytes, in each of some twenty passes
-            indices = _narrowed(indices, n_threads)
+            indices = ranges.narrowed(indices, n_threads)
         indptr = matrix.indptr
         if indptr.itemsize > 4 and matrix.nnz < 2**31:
             indptr = indptr.astype(np.int32)
         self.arrays = (
             arrays.unsigned(indptr), arrays.unsigned(indices), arrays.alias(matrix.data),
         )  # fmt: skip
-        self.ranges = _ranges(indptr, n_threads, cpu_setup.BLOCK)
+        self.ranges = ranges.balanced(indptr, n_threads, cpu_setup.BLOCK)
         self.sums = np.empty(-(-n // cpu_setup.BLOCK))
 
     def __call__(self, x):
         """Return S x for a vector in double precision."""
         x = np.ascontiguousarray(x, self.double)
         y = np.empty_like(x)
-        self._run(self.library.step, *self.arrays, self.scale, self.scale * x, x, x, 0.0, y,
+        self.run(self.library.step, *self.arrays, self.scale, self.scale * x, x, x, 0.0, y,
                   self.sums)  # fmt: skip
         return y
 
@@ -180,13 +177,13 @@ class Scaled:
         X = np.empty((x.size, 2), self.double)
         np.multiply(x, self.scale, out=X[:, 0])
         np.multiply(y, self.scale, out=X[:, 1])
-        image, sums = np.empty(x.size, self.double), np.empty(self.sums.size, self.double)
-        self._run(self.library.pair, *self.arrays, self.scale, X, image, sums)
-        return image, np.sum(sums)
+        image, gaps = np.empty(x.size, self.double), np.empty(self.sums.size, self.double)
+        self.run(self.library.pair, *self.arrays, self.scale, X.reshape(-1), image, gaps)
+        return image, np.sum(gaps)
 
     @property
     def pattern(self):
-        """Where the entries are: shape, signed `indptr` and `indices`; not to be written."""
+        """Shape, nnz, signed `indptr` and `indices`, not to be written."""
         indptr, indices, _ = self.arrays
         return SimpleNamespace(
             shape=self.shape,
@@ -203,7 +200,7 @@ class Scaled:
         start : ndarray, shape (n,)
             Start vector.
         image : ndarray, shape (n,), optional
-            S times it, where that is known.
+            S times it, where that is known; both are then written over.
 
         Returns
         -------
@@ -230,16 +227,27 @@ class Scaled:
         bound = np.inf
         for k in range(n_products):
             if k:
-                self._run(self.library.spread, bound, self.scale, x, y, u)
-            self._run(self.library.magnify, *self.arrays, self.scale, u, x, y, self.sums)
+                self.run(self.library.spread, bound, self.scale, x, y, u)
+            self.run(self.library.magnify, *self.arrays, self.scale, u, x, y, self.sums)
             bound = min(bound, float(self.sums.max()))
         return bound
 
     def find_offsets(self, limit):
-        """Return the offsets of the diagonals; see `diagonals.find_offsets`."""
+        """Return the offsets of the diagonals that hold entries.
+
+        Parameters
+        ----------
+        limit : int
+            Most diagonals to look for.
+
+        Returns
+        -------
+        ndarray of int64
+            As `diagonals.find_offsets` returns them.
+        """
         n = self.shape[0]
         seen = np.zeros(2 * n - 1, np.bool_)
-        self._run(self.library.mark, *self.arrays[:2], seen, limit)
+        self.run(self.library.mark, *self.arrays[:2], seen, limit)
         return np.flatnonzero(seen) - (n - 1)
 
     def largest(self):
@@ -270,7 +278,7 @@ class Scaled:
             Of S.
         """
         out = np.empty(self.arrays[1].size, dtype)
-        found = self._run(self.library.values, *self.arrays, self.scale, 1.0 / unit, out)
+        found = self.run(self.library.values, *self.arrays, self.scale, 1.0 / unit, out)
         return out, max(found, default=0.0)
 
     def by_diagonals(self, offsets, length, unit, dtype):
@@ -296,7 +304,7 @@ class Scaled:
         """
         data = np.zeros((offsets.size, length), dtype)
         where = 1.0 / unit, self._rows(offsets), length
-        found = self._run(
+        found = self.run(
             self.library.fill, *self.arrays, self.scale, *where, False, data.reshape(-1)
         )
         return data, max(largest for largest, _ in found)
@@ -308,14 +316,20 @@ class Scaled:
         ----------
         offsets : ndarray of int64
             Of the diagonals from 0 on.
-        length, unit, dtype
+        length : int
+            As for `by_diagonals`.
+        unit : float
+            As for `by_diagonals`.
+        dtype : dtype
             As for `by_diagonals`.
         allowed : float
             Difference of mirrored entries, relative to the one above.
 
         Returns
         -------
-        data, largest
+        data : ndarray
+            As for `by_diagonals`.
+        largest : float
             As for `by_diagonals`.
         agrees : bool
             Whether every entry has its mirror.
@@ -325,14 +339,14 @@ class Scaled:
             *self.arrays, self.scale, 1.0 / unit, self._rows(offsets), length, allowed,
             data.reshape(-1),
         )  # fmt: skip
-        found = self._run(self.library.half, *rest)
+        found = self.run(self.library.half, *rest)
         largest, above, below = zip(*found, strict=True)
         # Now those whose mirror was written by the task before.
         reach = int(offsets.max(initial=0))
         borders = [
             (first, min(last, first + reach), 0, first) for first, last in self.ranges[1:]
         ]
-        below += tuple(_run(self.library.mirror, borders, self.n_threads, *rest))
+        below += tuple(ranges.run(self.library.mirror, borders, self.n_threads, *rest))
         # As many below as above, and each has its mirror: then all above have theirs.
         return data, max(largest), min(below) >= 0 and sum(below) == sum(above)
 
@@ -342,129 +356,19 @@ class Scaled:
         row_of[offsets + (n - 1)] = np.arange(offsets.size)
         return row_of
 
-    def _run(self, kernel, *arguments):
-        return _run(kernel, self.ranges, self.n_threads, *arguments)
+    def run(self, kernel, *arguments):
+        """Run a kernel on ranges of rows.
 
-
-class Steps:
-    """Vectors of Lanczos steps, in two passes per step and product.
-
-    Parameters
-    ----------
-    scaled : Scaled
-        The operator.
-    start : ndarray, shape (n,)
-        Start vector.
-    image : ndarray, shape (n,), or None
-        S times it.
-    """
-
-    def __init__(self, scaled, start, image=None):
-        self.scaled = scaled
-        self.v = np.array(start, scaled.double)
-        self.w, self.before = np.empty_like(self.v), np.empty_like(self.v)
-        self.u = np.empty_like(self.v)
-        self.image = image
-
-    def norm(self):
-        """Return the norm of the start vector, which is made one of length one."""
-        norm = self._subtract(0.0, self.v, self.v)
-        if self.image is not None:
-            self.image = self.image / norm
-        self._advance(norm, self.v)
-        self.first = True
-        return norm
-
-    def multiply(self, b):
-        """Set w <- S v - b times the vector before; return v* w."""
-        scaled = self.scaled
-        if self.image is not None:
-            self.w, self.image = self.image, None
-            return float(np.vdot(self.v, self.w).real)
-        before = self.v if self.first else self.before
-        scaled._run(scaled.library.step, *scaled.arrays, scaled.scale, self.u, self.v, before,
-                    b, self.w, scaled.sums)  # fmt: skip
-        return float(np.sum(scaled.sums))
-
-    def subtract(self, a):
-        """Set w <- w - a v; return its norm."""
-        return self._subtract(a, self.v, self.w)
-
-    def again(self):
-        """Take what cancellation has left of v and the vector before out of w.
+        Parameters
+        ----------
+        kernel : callable
+            Of `library`.
+        *arguments : object
+            What it takes after first and last row.
 
         Returns
         -------
-        part : float
-            What there was of v.
-        norm : float
-            Of what is left.
+        list
+            What it returned, in the order of the rows.
         """
-        part = float(np.vdot(self.v, self.w).real)
-        self.w -= part * self.v
-        if not self.first:
-            self.w -= np.vdot(self.before, self.w) * self.before
-        return part, self._subtract(0.0, self.v, self.w)
-
-    def advance(self, b):
-        """Make w, of norm b, the next vector."""
-        self._advance(b, self.w)
-        self.before, self.v, self.w = self.v, self.w, self.before
-        self.first = False
-
-    def _subtract(self, a, v, w):
-        scaled = self.scaled
-        scaled._run(scaled.library.subtract, a, v, w, scaled.sums)
-        square = float(np.sum(scaled.sums))
-        if 1e-280 < square < 1e280:
-            return float(np.sqrt(square))
-        size = float(np.abs(w).max())
-        if not (size > 0 and np.isfinite(size)):
-            return 0.0 if size == 0 else np.inf
-        return size * float(np.linalg.norm(w / size))
-
-    def _advance(self, b, w):
-        scaled = self.scaled
-        scaled._run(scaled.library.advance, b, scaled.scale, w, self.u)
-
-
-def _run(kernel, ranges, n_threads, *arguments):
-    """Run a kernel on ranges of rows; return what it returned, in their order."""
-    if n_threads == 1 or len(ranges) == 1:
-        return [kernel(*rows, *arguments) for rows in ranges]
-    results = [None] * len(ranges)
-
-    def task(k):
-        results[k] = kernel(*ranges[k], *arguments)
-
-    # The workers of OpenBLAS would spin on the cores that our threads need.
-    n_threads = n_threads if blas.hold() else 1
-    threads.run((functools.partial(task, k) for k in range(len(ranges))), n_threads)
-    return results
-
-
-def _even(n, n_threads):
-    edges = [n * k // (_PIECES * n_threads) for k in range(_PIECES * n_threads + 1)]
-    return [pair for pair in itertools.pairwise(edges) if pair[0] < pair[1]]
-
-
-def _ranges(indptr, n_threads, block):
-    """Return ranges of whole blocks of rows with about as many entries each."""
-    n = indptr.size - 1
-    if n_threads == 1:
-        return [(0, n)]
-    pieces = _PIECES * n_threads
-    shares = [int(indptr[-1]) * k // pieces for k in range(1, pieces)]
-    edges = np.searchsorted(indptr, shares) // block * block
-    edges = [0, *edges.tolist(), n]
-    return [pair for pair in itertools.pairwise(edges) if pair[0] < pair[1]]
-
-
-def _narrowed(indices, n_threads):
-    result = np.empty(indices.size, np.int32)
-
-    def task(first, last):
-        np.copyto(result[first:last], indices[first:last], casting="same_kind")
-
-    _run(task, _even(indices.size, n_threads), n_threads)
-    return result
+        return ranges.run(kernel, self.ranges, self.n_threads, *arguments)

@@ -108,7 +108,7 @@ def make(
     bound of the spectrum where A is explicit, and about 22 (degree + 5 above degree
     16) on a self-check where that bound is not the tighter one; one more on a glance
     before the probe, from 2000 rows on. For an A of a million entries and more these
-    are passes of our own, in `n_threads` threads; all takes about as long as 20 to 30
+    are passes of our own, in `n_threads` threads; all takes as long as 20 to 40
     products of SciPy's. A probe does not prove
     A positive definite: it
     cannot see a few negative eigenvalues among many. That of p is; M inherits it from

@@ -11,6 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
+from .kernels.scaled import Scaled, default_threads, is_large, is_ready
+
 __all__ = ["Based", "Inner", "build", "by_columns"]
 
 
@@ -77,6 +79,8 @@ class Based:
         The preconditioner B of the user's.
     dtype : dtype
         float64 or complex128.
+    n_threads : int or None
+        Threads of a pass over a large A; None for Numba's number.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Based:
     scale: np.ndarray | None
     inner: object
     dtype: np.dtype
+    n_threads: int | None = None
 
     @property
     def n(self):
@@ -92,10 +97,28 @@ class Based:
         return self.operator.shape[0]
 
     @functools.cached_property
+    def quick(self):
+        """S of a large sparse A, as passes over A; None for others."""
+        return self._scaled if is_large(self.source) else None
+
+    @property
+    def ready(self):
+        """The same, but also of a small A where nothing waits for a compiler."""
+        return self.quick or (self._scaled if is_ready(self.source) else None)
+
+    @functools.cached_property
+    def _scaled(self):
+        n_threads = 1
+        if is_large(self.source):
+            n_threads = self.n_threads or default_threads()
+        return Scaled(self.source, self.scale, n_threads)
+
+    @functools.cached_property
     def matrix(self):
         """S where A is explicit, else None: csr_array or ndarray, a copy.
 
-        Formed when first asked for, which takes the time of several products.
+        Formed when first asked for, which takes the time of several products. Of a large
+        sparse A nothing needs it but messages: `quick` does.
         """
         matrix, scale = self.source, self.scale
         if sp.issparse(matrix):
@@ -125,6 +148,8 @@ class Based:
         ndarray, shape of `x`
             One product with A per column.
         """
+        if self.quick is not None and x.shape == (self.n,) and x.dtype == self.dtype:
+            return self.quick(x)
         formed = vars(self).get("matrix")
         if formed is not None:
             return formed @ x
@@ -150,7 +175,7 @@ class Based:
         return y if self.inner is None else self.inner(y)
 
 
-def build(operand, base, diagonal):
+def build(operand, base, diagonal, n_threads=None):
     """Make the based operator.
 
     Parameters
@@ -161,6 +186,8 @@ def build(operand, base, diagonal):
         As `checks.check_base` returns it.
     diagonal : ndarray, shape (n,), or None
         Positive; what 'jacobi' scales with.
+    n_threads : int, optional
+        Threads of a pass over a large A; Numba's number by default.
 
     Returns
     -------
@@ -172,4 +199,4 @@ def build(operand, base, diagonal):
         own = operand.operator if operand.matrix is None else operand.matrix.copy()
         return Based("user", None, own, None, Inner(base, dtype), dtype)
     scale = None if base == "none" else 1.0 / np.sqrt(diagonal)
-    return Based(base, operand.matrix, operand.operator, scale, None, dtype)
+    return Based(base, operand.matrix, operand.operator, scale, None, dtype, n_threads)

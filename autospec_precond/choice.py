@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from . import certificate, classical, cost, probing
+from . import blas, certificate, classical, cost, kernels, probing
 from .kernels.layout import power_of_two
 from .linop import core
 from .polynomial import Polynomial
@@ -17,6 +17,7 @@ __all__ = ["Chooser"]
 _N_REPAIRS = 6  # of `high`, before the rigorous bound is taken
 _RAISE = 1.02  # by at least this factor each time
 _EASY = 60  # products of plain CG below which making M costs as much as solving
+_GLANCE = 2000  # rows from which on a glance comes before the probe
 _ASKED = (2, 3, 4, 6, 8)  # steps of the probe after which it may end
 _RUNS = 3  # of which `degree="measure"` takes the least time
 
@@ -131,7 +132,7 @@ class Chooser:
                 "CG may be far slower than without M; leave polynomial= out"
             )
 
-    def probe(self, n_steps, real_dtype, hopes=None):
+    def probe(self, n_steps, real_dtype, hopes=None, seen=None, bounded=True):
         """Probe the based operator; refuse one that is not positive definite.
 
         Parameters
@@ -143,6 +144,11 @@ class Chooser:
         hopes : callable, optional
             Returns the Costs foreseen, in haste or, called with True, closely; where no
             polynomial can pay the probe ends early. By default it never does.
+        seen : tuple of ndarray, optional
+            A random vector, and its product with S: a glance of two steps from there
+            tells most of what needs no probe.
+        bounded : bool, optional
+            Whether to look for a rigorous bound of the spectrum.
         """
         if hopes is not None:
             hopes = functools.cache(hopes)
@@ -152,9 +158,17 @@ class Chooser:
             return self.declined
 
         enough = None if hopes is None else declines
-        found = probing.probe_operator(self.based, n_steps, self.rng, enough)
+        quick = seen is not None and self.based.n >= _GLANCE
+        if hopes is not None and quick and n_steps > _ASKED[0]:
+            found = self._look(
+                _ASKED[0],
+                lambda k, reduction, theta: theta is None and declines(k, reduction, None),
+                seen,
+                False,
+            )
+        if not self.declined:
+            found = self._look(n_steps, enough, bounded=bounded)
         self.found, self.last = found
-        self.n_products = self.found.n_products
         theta = self.found.ritz_values
         if not np.isfinite(theta).all() or not np.isfinite(self.found.high):
             raise ValueError(
@@ -178,6 +192,13 @@ class Chooser:
             self._judge(hopes(hopes.cache_info().currsize > 1))
             self.notes.append(f"declined after {self.found.n_steps} steps of the probe")
             self._take_base()
+
+    def _look(self, n_steps, enough, seen=None, bounded=True):
+        found = probing.probe_operator(
+            self.based, n_steps, self.rng, enough, bounded=bounded, seen=seen
+        )
+        self.n_products += found[0].n_products
+        return found
 
     def _declines(self, hopes, n_steps, reduction, theta):
         """Tell whether no polynomial can pay; `theta` is None before the last step."""
@@ -347,7 +368,7 @@ class Chooser:
                     f"{degree} an error of 2 % in it would matter; give a lower degree"
                 )
             return
-        bound = probing.rigorous_bound(self.based.matrix)
+        bound = probing.rigorous_bound(self.based.quick or self.based.matrix)
         self.n_products += probing.N_BOUND_PRODUCTS
         self.notes.append(f"degree {degree} needs a proved bound: high is {bound:.4g}")
         self.found = _with_bound(self.found, bound, True)
@@ -395,7 +416,7 @@ class Chooser:
 
     def _self_check(self, polynomial, start):
         """Run the self-check through the kernel that will be used."""
-        run = core(self.stored, polynomial, self.kernel)
+        run = core(self.stored, polynomial, self.kernel, self._threads(polynomial.degree))
         inner = self.based.inner
 
         def apply(x):
@@ -406,9 +427,18 @@ class Chooser:
 
         self.n_products += probing.n_check_products(polynomial.degree)
         largest = self.found.ritz_values[-1] if self.found else 0.0
+        product = self.based.quick or self.based.product
         return probing.self_check(
-            self.based.product, polynomial, apply, start, inner=inner, largest=largest
+            product, polynomial, apply, start, inner=inner, largest=largest
         )
+
+    def _threads(self, degree):
+        """Return the threads of an application in the self-check."""
+        sizes = self.based.n, degree, self.vector_dtype.itemsize
+        n_threads = kernels.choose_threads(self.stored, self.kernel, *sizes)
+        if n_threads > 1:
+            n_threads = self.based.n_threads or n_threads
+        return n_threads if n_threads == 1 or blas.hold() else 1
 
     def _warn(self, text):
         if text not in self.unproved:

@@ -16,11 +16,12 @@ from scipy.sparse.linalg import LinearOperator
 from . import blas, kernels, solvers, threads
 from .certificate import Certificate
 from .kernels import arrange, layout
+from .kernels.arrays import alias
 from .kernels.layout import Stored, power_of_two
 from .operands import reopen
 from .polynomial import Polynomial
 from .probe import Probe
-from .products import MatrixProduct, alias
+from .products import MatrixProduct
 from .report import Report
 
 __all__ = ["STATE_FORMAT", "Parts", "PolynomialPreconditioner", "core"]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from .kernels import scaled
+
 __all__ = [
     "Operand",
     "as_operand",
@@ -37,12 +39,15 @@ class Operand:
         float32, float64, complex64 or complex128.
     notes : tuple of str
         What was converted, for the report.
+    known : ndarray, shape (n,), or None
+        The diagonal of A where it was met on the way.
     """
 
     matrix: object
     operator: object
     dtype: np.dtype
     notes: tuple
+    known: np.ndarray | None = None
 
     @property
     def n(self):
@@ -62,10 +67,10 @@ class Operand:
         ndarray, shape (n,)
             In the type of A.
         """
-        return self.matrix.diagonal()
+        return self.matrix.diagonal() if self.known is None else self.known
 
 
-def as_operand(A, caller):
+def as_operand(A, caller, n_threads=None):
     """Convert and check the matrix.
 
     Parameters
@@ -74,6 +79,8 @@ def as_operand(A, caller):
         What the caller passed.
     caller : str
         Name that the messages start with.
+    n_threads : int, optional
+        Threads that look at a large sparse A; Numba's number by default.
 
     Returns
     -------
@@ -96,7 +103,15 @@ def as_operand(A, caller):
         raise ValueError(f"{caller}: A must not be empty; got shape (0, 0).")
     if sp.issparse(A):
         # A shallow copy takes the flags that SciPy sets while it converts.
-        matrix = _canonical(copy.copy(A).tocsr())
+        csr = copy.copy(A).tocsr()
+        csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
+        if scaled.is_large(csr) or scaled.is_ready(csr):
+            dtype, notes = _working_dtype(csr.dtype, caller)
+            matrix = csr.astype(dtype, copy=False)
+            diagonal = scaled.survey(matrix, n_threads)
+            if diagonal is not None:
+                return Operand(matrix, matrix, dtype, notes, diagonal)
+        matrix = _canonical(csr)
     elif isinstance(A, np.ndarray):
         matrix = np.asarray(A)
     else:
@@ -131,7 +146,6 @@ def reopen(A, dtype, caller):
 
 def _canonical(csr):
     """Return rows sorted and without duplicates, sharing memory where they are."""
-    csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
     csr.check_format(full_check=True)  # a kernel would read outside of its arrays
     if not csr.has_canonical_format:
         csr = csr.copy()
@@ -216,8 +230,10 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
 
     Returns
     -------
-    int
+    n_products : int
         Products with A spent: 2.
+    x, image : ndarray, shape (n,)
+        One of the vectors, and S x, without the factor B where there is one.
 
     Raises
     ------
@@ -230,10 +246,16 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
     transpose formed, to name the entry: it may still be rounding. S and not A: next to
     one huge diagonal entry of A any asymmetry would look like rounding.
     """
-    x, y = (_probe_vector(rng, operand) for _ in range(2))
-    Ax, Ay = (np.array(based.product(v)) for v in (x, y))
-    # Summed by halves: the rounding of a running sum of random terms grows like n.
-    gap = abs(np.sum(y.conj() * Ax) - np.conj(np.sum(x.conj() * Ay)))
+    x, y = _probe_vectors(rng, operand)
+    quick = based.ready
+    if quick is not None:
+        Ax, gap = quick.pair(x, y)
+        gap = abs(gap)
+    else:
+        Ax, Ay = (np.array(based.product(v)) for v in (x, y))
+        # Summed by halves: the rounding of a running sum of random terms grows like n.
+        gap = abs(np.sum(y.conj() * Ax) - np.conj(np.sum(x.conj() * Ay)))
+    spent = 2, x, Ax
     tol = _HERMITIAN_TOL[operand.real_dtype]
     if operand.matrix is None:
         largest = max(np.abs(Ax).max(), np.abs(Ay).max())
@@ -245,17 +267,17 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
                 f"(y* A x)* apart by {gap / largest:.1e} of its largest product. For a "
                 "general matrix use gmres or bicgstab without this preconditioner."
             )
-        return 2
+        return spent
     # A tenth: the weight of an entry in the gap, x_i y_j - y_i x_j, may be small. Less
     # than the rounding of so many terms no test of this kind can tell.
     n_terms = operand.n + (operand.matrix.nnz if sp.issparse(operand.matrix) else 0)
     allowed = max(0.1 * tol, np.finfo(np.float64).eps * np.sqrt(n_terms))
     if gap <= allowed * least:
-        return 2
+        return spent
     matrix = operand.matrix if based.source is None else based.matrix
     largest = float(abs(matrix).max())
     if gap <= allowed * largest:
-        return 2
+        return spent
     difference = abs(matrix - matrix.conj().T)
     worst = float(difference.max())
     if worst > tol * largest:
@@ -272,7 +294,7 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
             f"(allowed {tol:.0e}). Rounding of an assembly goes away with 0.5 * (A + A.T); "
             "for a general matrix use gmres or bicgstab without this preconditioner."
         )
-    return 2
+    return spent
 
 
 def check_inner(inner, operand, rng, caller):
@@ -294,7 +316,7 @@ def check_inner(inner, operand, rng, caller):
     ValueError
         If x* B x is not positive, or x* B y and (y* B x)* differ by more than 1e-6.
     """
-    x, y = (_probe_vector(rng, operand) for _ in range(2))
+    x, y = _probe_vectors(rng, operand)
     Bx, By = inner(x), inner(y)
     energies = [np.vdot(x, Bx).real, np.vdot(y, By).real]
     gap = abs(np.vdot(y, Bx) - np.conj(np.vdot(x, By)))
@@ -307,12 +329,28 @@ def check_inner(inner, operand, rng, caller):
         )
 
 
-def _probe_vector(rng, operand):
-    """Draw entries of modulus 0.5 to 1.5: no entry of A can hide behind a small one."""
-    x = rng.uniform(0.5, 1.5, operand.n)
+def _probe_vectors(rng, operand):
+    """Draw two vectors whose entries have modulus 0.5 to 1.5.
+
+    No entry of A can hide behind a small one.
+    """
+    n = operand.n
     if operand.dtype.kind == "c":
-        return x * np.exp(2j * np.pi * rng.random(operand.n))
-    return np.where(rng.integers(0, 2, operand.n), x, -x)
+        return [
+            rng.uniform(0.5, 1.5, n) * np.exp(2j * np.pi * rng.random(n)) for _ in range(2)
+        ]
+    # 16 bits each: an entry takes a quarter of a random number, where sign and modulus
+    # of their own took as long as a product with A.
+    n_drawn = -(-n // 2)
+    bits = rng.integers(0, 2**64 - 1, n_drawn, dtype=np.uint64, endpoint=True)
+    bits = bits.view(np.int16)[: 2 * n].reshape(2, n)
+    # In integers: 0.5 away from zero on either side, the sign being -1 or 0.
+    sign = bits >> 15
+    x = ((bits >> 1) + ((sign << 14) + 2**13)) * 2.0**-14
+    if hasattr(rng.bit_generator, "advance"):
+        # Probes start from the vectors that they started from before this was so.
+        rng.bit_generator.advance(3 * n - n_drawn)
+    return x
 
 
 def check_diagonal(operand, diagonal, caller):

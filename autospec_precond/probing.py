@@ -33,7 +33,7 @@ SELF_CHECK_LIMIT = 1.05
 _N_CHECK_STEPS = 4  # Lanczos steps after the applications of q
 
 
-def probe_operator(based, n_steps, rng, enough=None):
+def probe_operator(based, n_steps, rng, enough=None, bounded=True, seen=None):
     """Probe a Hermitian based operator.
 
     Parameters
@@ -47,6 +47,10 @@ def probe_operator(based, n_steps, rng, enough=None):
     enough : callable, optional
         Called with the number of steps, the residual norm that CG has reached by then
         and, after the last step, the Ritz values (else None); true ends the probe.
+    bounded : bool, optional
+        Whether to spend products on a rigorous bound.
+    seen : tuple of ndarray, optional
+        Start vector, and its product with S: one product less is made.
 
     Returns
     -------
@@ -57,9 +61,7 @@ def probe_operator(based, n_steps, rng, enough=None):
         The Lanczos vector after the last, of length one: rich in what lies above
         the largest Ritz value. Zero where the Krylov space has ended.
     """
-    start = rng.standard_normal(based.n)
-    if based.dtype.kind == "c":
-        start = start + 1j * rng.standard_normal(based.n)
+    start, image = seen or (_start(based, rng), None)
     ended = False
 
     def stop(alpha, beta):
@@ -68,7 +70,9 @@ def probe_operator(based, n_steps, rng, enough=None):
         return ended
 
     early = None if enough is None else stop
-    alpha, beta, last = lanczos(based.product, start, n_steps, based.inner, early)
+    # A glance decides no more than whether to go on: it may take the shorter way.
+    product = (based.ready if seen else based.quick) or based.product
+    alpha, beta, last = lanczos(product, start, n_steps, based.inner, early, image)
     if not np.isfinite([*alpha, *beta]).all():
         raise ValueError(
             "make: the products of A (and of base) must be finite; got a Lanczos matrix "
@@ -76,24 +80,32 @@ def probe_operator(based, n_steps, rng, enough=None):
         )
     theta, weights, norms = ritz(alpha, beta)
     high, rigorous = estimate_bound(theta, norms), False
-    n_products = len(alpha)
+    n_products = len(alpha) - (image is not None)
     if enough is not None and not ended:
-        ended = enough(n_products, cg_reduction(alpha, beta), theta)
-    if not ended and based.source is not None:
-        bound = rigorous_bound(based.matrix)
+        ended = enough(len(alpha), cg_reduction(alpha, beta), theta)
+    if bounded and not ended and based.source is not None:
+        bound = rigorous_bound(based.quick or based.matrix)
         n_products += N_BOUND_PRODUCTS
         rigorous = bound <= high
         high = min(bound, high)
     return Probe(theta, weights, norms, high, rigorous, n_products, n=based.n), last
 
 
-def lanczos(product, start, n_steps, inner=None, stop=None):
+def _start(based, rng):
+    start = rng.standard_normal(based.n)
+    if based.dtype.kind == "c":
+        start = start + 1j * rng.standard_normal(based.n)
+    return start
+
+
+def lanczos(product, start, n_steps, inner=None, stop=None, image=None):
     """Run Lanczos steps with local orthogonalisation.
 
     Parameters
     ----------
     product : callable
-        The Hermitian operator: takes and returns an (n,) array.
+        The Hermitian operator: takes and returns an (n,) array. One with the method
+        `steps` has loops of its own for the vectors, see `kernels.scaled`.
     start : ndarray, shape (n,)
         Start vector, any length.
     n_steps : int
@@ -103,6 +115,8 @@ def lanczos(product, start, n_steps, inner=None, stop=None):
         of the inverse of B.
     stop : callable, optional
         Called with `alpha` and `beta` after each step; true ends the run.
+    image : ndarray, shape (n,), optional
+        The product of `start`, where it is known: one product less is made.
 
     Returns
     -------
@@ -126,43 +140,77 @@ def lanczos(product, start, n_steps, inner=None, stop=None):
     .. [2] C. C. Paige, "Computational variants of the Lanczos method for the
        eigenproblem", J. Inst. Maths Applics 10, 1972, pp. 373-381.
     """
-    alpha, beta = [], []
-    r = np.array(start)
-    z = r if inner is None else np.asarray(inner(r))
-    norm = _norm(r, z)
-    v, v_before, z_before, b = r / norm, None, None, 0.0
-    z = v if inner is None else z / norm
-    largest = 0.0
+    alpha, beta, b, largest = [], [], 0.0, 0.0
+    begin = getattr(product, "steps", None) if inner is None else None
+    steps = begin(start, image) if begin else _Steps(product, start, inner, image)
+    steps.norm()
     for _ in range(min(n_steps, start.size)):
-        w = np.array(product(z))
-        if v_before is not None:
-            w -= b * v_before
-        a = np.vdot(z, w).real
-        w -= a * v
-        u = w if inner is None else np.asarray(inner(w))
-        size, b = abs(a) + b, _norm(w, u)
+        a = steps.multiply(b)
+        size, b = abs(a) + b, steps.subtract(a)
         # Where little is left, cancellation has left of v and its forerunner, too.
         if not b > _CANCELLED * size:
-            part = np.vdot(z, w).real
+            part, b = steps.again()
             a += part
-            w -= part * v
-            if v_before is not None:
-                w -= np.vdot(z_before, w) * v_before
-            u = w if inner is None else np.asarray(inner(w))
-            b = _norm(w, u)
         alpha.append(float(a))
         largest = max(largest, abs(a) + b)
         if not b > 10 * np.finfo(np.float64).eps * largest * np.sqrt(start.size):
             beta.append(0.0)
-            v = np.zeros_like(v)
-            break
+            return alpha, beta, np.zeros_like(steps.v)
         beta.append(b)
-        w /= b
-        v_before, v = v, w
-        z_before, z = z, (v if inner is None else u / b)
+        steps.advance(b)
         if stop is not None and stop(alpha, beta):
             break
-    return alpha, beta, v
+    return alpha, beta, steps.v
+
+
+class _Steps:
+    """Vectors of Lanczos steps, in NumPy; `kernels.scaled.Steps` is their twin."""
+
+    def __init__(self, product, start, inner, image):
+        self.product, self.inner, self.image = product, inner, image
+        self.v = np.array(start)
+        self.z = self._with_base(self.v)
+        self.before = None
+        self.w = self.u = None
+
+    def norm(self):
+        norm = _norm(self.v, self.z)
+        self.v = self.v / norm
+        self.z = self.v if self.inner is None else self.z / norm
+        if self.image is not None:
+            self.image = self.image / norm
+
+    def multiply(self, b):
+        if self.image is not None:
+            self.w, self.image = self.image, None
+        else:
+            self.w = np.array(self.product(self.z))
+        if self.before is not None:
+            self.w -= b * self.before[0]
+        return np.vdot(self.z, self.w).real
+
+    def subtract(self, a):
+        self.w -= a * self.v
+        self.u = self._with_base(self.w)
+        return _norm(self.w, self.u)
+
+    def again(self):
+        part = np.vdot(self.z, self.w).real
+        self.w -= part * self.v
+        if self.before is not None:
+            v, z = self.before
+            self.w -= np.vdot(z, self.w) * v
+        self.u = self._with_base(self.w)
+        return part, _norm(self.w, self.u)
+
+    def advance(self, b):
+        self.before = self.v, self.z
+        self.w /= b
+        self.v = self.w
+        self.z = self.v if self.inner is None else self.u / b
+
+    def _with_base(self, x):
+        return x if self.inner is None else np.asarray(self.inner(x))
 
 
 def cg_reduction(alpha, beta):
@@ -229,7 +277,7 @@ def rigorous_bound(S):
 
     Parameters
     ----------
-    S : csr_array or ndarray, shape (n, n)
+    S : csr_array or ndarray or Scaled, shape (n, n)
         Hermitian.
 
     Returns
@@ -247,6 +295,8 @@ def rigorous_bound(S):
     .. [1] R. A. Horn and C. R. Johnson, "Matrix Analysis", 2nd ed., 2013,
        theorem 8.1.26.
     """
+    if hasattr(S, "rigorous_bound"):
+        return S.rigorous_bound(N_BOUND_PRODUCTS) * (1 + 1e-12)
     B = abs(S)
     x = np.ones(S.shape[0])
     bound = np.inf

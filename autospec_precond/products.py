@@ -7,8 +7,9 @@ from scipy.sparse.linalg import LinearOperator
 from . import blas
 from .bases import by_columns
 from .kernels import chunks
+from .kernels.arrays import alias, unsigned
 
-__all__ = ["MatrixProduct", "alias"]
+__all__ = ["MatrixProduct"]
 
 # On one thread SciPy's kernel is the faster one in blocks of three columns and more on rows
 # shorter than this, and on any rows in wide blocks.
@@ -159,7 +160,7 @@ class MatrixProduct(LinearOperator):
         dtype = np.result_type(self.dtype, X.dtype)
         if not self._fits(dtype) or X.size == 0 or self._scipy_is_faster(X):
             return np.asarray(self._plain(X), dtype=dtype)
-        x = alias(np.ascontiguousarray(X, dtype))
+        x = alias(np.asarray(X, dtype))
         out = np.empty(x.shape, dtype)
         # Solvers call BLAS in between: as for an application of M (`blas`).
         n_threads = self.threads_for(x)
@@ -197,39 +198,10 @@ class MatrixProduct(LinearOperator):
         return np.asarray(by_columns(A.__matmul__, A, x)).reshape(x.shape)
 
 
-def alias(array):
-    """Return the same memory as an array that the kernels were compiled for.
-
-    Parameters
-    ----------
-    array : ndarray
-        Contiguous.
-
-    Returns
-    -------
-    ndarray
-        Itself, or one that may be written: Numba would compile again for arrays that
-        are read-only. Nothing must be written there.
-    """
-    return array if array.flags.writeable else np.asarray(_Memory(array))
-
-
 def _arrays(matrix):
-    # Signed indices would get a wrap-around test per entry: 2 to 3 times slower.
-    unsigned = np.dtype(f"u{matrix.indices.itemsize}")
-    indptr, indices = matrix.indptr.view(unsigned), matrix.indices.view(unsigned)
-    return alias(indptr), alias(indices), alias(matrix.data)
+    return unsigned(matrix.indptr), unsigned(matrix.indices), alias(matrix.data)
 
 
 def _as_planes(x):
     """View complex columns as pairs of real ones."""
     return x.view(x.real.dtype).reshape(x.shape[0], -1)
-
-
-class _Memory:
-    """The memory of an array, without the flag that forbids to write there."""
-
-    def __init__(self, array):
-        address, _ = array.__array_interface__["data"]
-        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
-        self.owner = array

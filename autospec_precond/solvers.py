@@ -6,8 +6,8 @@ import numpy as np
 
 from . import checks
 from .kernels import chunks
+from .kernels.arrays import alias
 from .kernels.layout import power_of_two
-from .products import alias
 
 __all__ = ["NOT_DEFINITE_A", "NOT_DEFINITE_M", "solve"]
 

@@ -145,7 +145,9 @@ def test_an_easy_system_is_declined_early(name, rng):
     assert M.degree == 0
     assert M.storage == "none"
     assert M.probe.n_steps < min(12, n)
-    assert M.report.n_products == 2 + M.probe.n_steps
+    # Two for the test of symmetry; of large ones the first step is one of these.
+    glance = M.probe.n_steps == 2 and n >= 2000
+    assert M.report.n_products == 2 + M.probe.n_steps - glance
     assert f"declined after {M.probe.n_steps} steps of the probe" in M.report.notes
     assert M.certificate.safe
     assert not M.certificate.high_is_rigorous
@@ -176,7 +178,7 @@ def test_a_small_system_is_declined(n):
 def test_a_degree_asked_for_is_made(name, degree):
     M = ap.make(EASY[name](), degree=degree)
     assert M.degree == degree
-    assert M.storage != "none"
+    assert (M.storage == "none") == (degree == 0)
 
 
 @pytest.mark.parametrize("keyword", [{"storage": "csr"}, {"kernel": "reference"}])

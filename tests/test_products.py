@@ -7,7 +7,8 @@ import scipy.sparse.linalg as spla
 from problems import complex_hermitian, dense_with_spectrum, poisson2d, sparse_random
 
 import autospec_precond as ap
-from autospec_precond.products import MatrixProduct, alias
+from autospec_precond.kernels.arrays import alias
+from autospec_precond.products import MatrixProduct
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 

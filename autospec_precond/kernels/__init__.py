@@ -131,16 +131,15 @@ def warmup() -> None:
     Numba finds a writable place, and later processes load it. Afterwards nothing is
     compiled again in this process for matrices stored as rows ('csr'), for real ones
     in slices ('sell'), nor for vectors and real matrices of 3, 5, 7 or 9 diagonals. Other
-    numbers of diagonals, and complex slices, are compiled when they are first met, in 0.3
-    to 3 seconds.
+    numbers of diagonals, complex slices, and the setup of complex matrices of a million
+    entries, are compiled when they are first met, in 0.3 to 3 seconds each.
 
     Examples
     --------
     >>> import autospec_precond
     >>> autospec_precond.warmup()
     """
-    from . import cpu, cpu_cg, cpu_dia, cpu_inside, cpu_order, cpu_rows, cpu_scale, cpu_sell
-
-    modules = cpu, cpu_cg, cpu_dia, cpu_inside, cpu_order, cpu_rows, cpu_scale, cpu_sell
-    for module in modules:
+    names = "cpu cpu_cg cpu_dia cpu_inside cpu_order cpu_rows cpu_scale cpu_sell cpu_setup"
+    for name in names.split():
+        module = importlib.import_module(f".{name}", __name__)
         module.warmup()

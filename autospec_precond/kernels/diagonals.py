@@ -7,6 +7,7 @@ __all__ = [
     "N_DIAGONALS",
     "dia_bytes",
     "find_offsets",
+    "from_scaled",
     "product",
     "to_diagonals",
 ]
@@ -94,16 +95,45 @@ def to_diagonals(matrix, values, offsets):
     n = matrix.shape[0]
     row_of = np.zeros(2 * n - 1, np.int16)
     row_of[offsets + (n - 1)] = np.arange(offsets.size)
-    length = n
-    if n * values.itemsize >= _PAGE and n * values.itemsize % _PAGE < _PAGE // 4:
-        length += _PAD
-    data = np.zeros((offsets.size, length), values.dtype)
+    data = np.zeros((offsets.size, _length(n, values.dtype)), values.dtype)
     for rows, entries, distances in _chunks(matrix):
         data[row_of[distances + (n - 1)], rows] = values[entries]
     half = values.dtype.kind != "c" and _is_symmetric(data, offsets, n)
     if half:
         return data[offsets >= 0].copy(), offsets[offsets >= 0], True
     return data, offsets, False
+
+
+def from_scaled(S, offsets, unit, dtype):
+    """Do the same for a matrix that is scaled while it is written.
+
+    Parameters
+    ----------
+    S : Scaled
+        The matrix times `unit`.
+    offsets : ndarray of int64
+        All of its diagonals, in rising order.
+    unit : float
+        A power of two.
+    dtype : dtype
+        Of the values to store.
+
+    Returns
+    -------
+    data, offsets, half
+        As `to_diagonals` returns them.
+    largest : float
+        Of the entries of S.
+    """
+    length = _length(S.shape[0], dtype)
+    if dtype.kind != "c" and np.array_equal(offsets, -offsets[::-1]):
+        upper = offsets[offsets >= 0]
+        allowed = _ROUNDING * np.finfo(dtype).eps
+        data, largest, agrees = S.half_by_diagonals(upper, length, unit, dtype, allowed)
+        if agrees:
+            return data, upper, True, largest
+    data, largest = S.by_diagonals(offsets, length, unit, dtype)
+    return data, offsets, False, largest
 
 
 def product(data, offsets, half, x):
@@ -133,6 +163,11 @@ def product(data, offsets, half, x):
         if half and offset:
             y[right] += weights * x[above]
     return y
+
+
+def _length(n, dtype):
+    size = n * dtype.itemsize
+    return n + _PAD if size >= _PAGE and size % _PAGE < _PAGE // 4 else n
 
 
 def _chunks(matrix):

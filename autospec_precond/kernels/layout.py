@@ -240,7 +240,7 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     ValueError
         If the operator cannot be stored in the way asked for.
     """
-    matrix = based.matrix
+    matrix = based.source
     if storage is not None and not sp.issparse(matrix):
         kind = "operator" if matrix is None else "dense"
         raise ValueError(
@@ -250,6 +250,9 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     if matrix is None:
         return Stored("operator", function=based.composed)
     values = _value_dtype(dtype, precision)
+    if based.quick is not None:
+        return _store_quickly(based, values, storage, foreseen)
+    matrix = based.matrix
     data = matrix.data if sp.issparse(matrix) else matrix
     # Entries of A may be far outside the range of float32; a power of two moves them
     # there without rounding.
@@ -258,11 +261,7 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     data = (data / unit).astype(values)
     if not sp.issparse(matrix):
         return Stored("dense", data, unit=unit)
-    if foreseen is not None:
-        offsets = foreseen.offsets
-    else:
-        by_diagonals = storage in ("dia", None)
-        offsets = _offsets(matrix, values, storage) if by_diagonals else None
+    offsets = _offsets_of(matrix, values, storage, foreseen)
     if offsets is not None:
         data, offsets, half = diagonals.to_diagonals(matrix, data, offsets)
         return Stored("dia", data, offsets=offsets, half=half, unit=unit)
@@ -274,12 +273,41 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     return Stored("csr", data, matrix.indices, matrix.indptr, unit=unit)
 
 
+def _store_quickly(based, values, storage, foreseen):
+    """Do so for a large matrix: S is scaled while it is written."""
+    matrix, S = based.source, based.quick
+    offsets = _offsets_of(matrix, values, storage, foreseen, S)
+    unit, needed = None, power_of_two(S.largest())
+    while needed != unit:
+        unit = needed
+        if offsets is not None:
+            data, kept, half, largest = diagonals.from_scaled(S, offsets, unit, values)
+        else:
+            data, largest = S.values(unit, values)
+        needed = power_of_two(largest)
+    if offsets is not None:
+        return Stored("dia", data, offsets=kept, half=half, unit=unit)
+    pattern = S.pattern
+    if storage == "sell" or (storage is None and _many_short_rows(matrix)):
+        order = slices.order_rows(pattern)
+        names = ("data", "indices", "slices", "places")
+        parts = dict(zip(names, slices.to_slices(pattern, data, order), strict=True))
+        return Stored("sell", **parts, unit=unit)
+    return Stored("csr", data, pattern.indices.copy(), pattern.indptr.copy(), unit=unit)
+
+
+def _offsets_of(matrix, values, storage, foreseen, quick=None):
+    if foreseen is not None:
+        return foreseen.offsets
+    return _offsets(matrix, values, storage, quick) if storage in ("dia", None) else None
+
+
 def _many_short_rows(matrix):
     n = matrix.shape[0]
     return n >= _UNORDERED and matrix.nnz < slices.MEAN_LENGTH * n
 
 
-def foresee(matrix, dtype, precision):
+def foresee(matrix, dtype, precision, quick=None):
     """Tell how `store` will store a matrix by default, without storing it.
 
     Parameters
@@ -290,6 +318,8 @@ def foresee(matrix, dtype, precision):
         Type of A.
     precision : str
         As for `store`.
+    quick : Scaled, optional
+        The same matrix, large.
 
     Returns
     -------
@@ -299,7 +329,7 @@ def foresee(matrix, dtype, precision):
     values = _value_dtype(dtype, precision)
     if not sp.issparse(matrix):
         return Foreseen("dense", matrix.size * values.itemsize)
-    offsets = _offsets(matrix, values, None)
+    offsets = _offsets(matrix, values, None, quick)
     if offsets is None:
         if _many_short_rows(matrix):  # indices of 16 bits where the order is good
             return Foreseen("sell", matrix.nnz * (values.itemsize + 2))
@@ -314,7 +344,7 @@ def _value_dtype(dtype, precision):
     return np.result_type(values, np.complex64) if np.dtype(dtype).kind == "c" else values
 
 
-def _offsets(matrix, values, storage):
+def _offsets(matrix, values, storage, quick=None):
     """Return the offsets of the diagonals, or None where rows are the better storage."""
     n = matrix.shape[0]
     usual, most = diagonals.N_DIAGONALS
@@ -322,7 +352,10 @@ def _offsets(matrix, values, storage):
     rows_bytes = matrix.nnz * (values.itemsize + matrix.indices.itemsize)
     if storage is None and _scattered(matrix, limit):
         return None
-    offsets = diagonals.find_offsets(matrix, limit)
+    if quick is None:
+        offsets = diagonals.find_offsets(matrix, limit)
+    else:
+        offsets = quick.find_offsets(limit)
     if storage == "dia":
         if offsets.size > limit:
             raise ValueError(

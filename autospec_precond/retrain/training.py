@@ -54,10 +54,10 @@ class TrainConfig:
     """
 
     seed: int = 0
-    n_samples: int = 19_800
+    n_samples: int = 21_600
     families: tuple[str, ...] = tuple(spectra.FAMILIES)
-    n_gap_samples: int = 4_500
-    gap_families: tuple[str, ...] = ("clusters", "large_outliers", "near_kernel")
+    n_gap_samples: int = 6_000
+    gap_families: tuple[str, ...] = ("clusters", "large_outliers", "near_kernel", "fields")
     n_edge_steps: int = 40_000
     n_judge_steps: int = 20_000
     batch: int = 256

@@ -9,6 +9,7 @@ COMMANDS = {
     "check": ("bench.check", "exit with 1 where ours hurts"),
     "gate": ("bench.gate", "the same for a folder, in one process, without a results file"),
     "speed": ("bench.speed", "seconds of whole solves against every rival, large problems"),
+    "applications": ("bench.applications", "what one application, block or product costs"),
     "calibrate": ("bench.calibrate", "measure what the cost model counts with"),
 }
 
@@ -19,7 +20,7 @@ def main(argv=None):
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: python -m bench COMMAND ...; each COMMAND takes --help")
         for name, (_, text) in COMMANDS.items():
-            print(f"  {name:<8}{text}")
+            print(f"  {name:<14}{text}")
         return 0 if argv else 2
     if argv[0] not in COMMANDS:
         print(

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from problems import poisson1d, poisson2d
 
 import autospec_precond as ap
+from autospec_precond import linop
 from autospec_precond.kernels import chunks, cpu_inside, cpu_rows, cpu_scale
 from autospec_precond.products import MatrixProduct
 
@@ -246,6 +247,36 @@ def test_scaling_by_threads_has_numpys_bits(kinds, rng):
     weights = rng.uniform(0.1, 9.0, n)
     cpu_scale.scale(0, n, x, weights, 3.7, out)
     assert np.array_equal(out, (x * (weights * 3.7)).astype(kinds[1]))
+
+
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC", "FF"])
+@pytest.mark.parametrize("kinds", ["ff", "fd", "df", "dd"])
+@pytest.mark.parametrize("shape", [(1, 1), (63, 3), (64, 2), (65, 1), (1000, 17)])
+def test_scaling_of_blocks_by_threads_has_numpys_bits(shape, kinds, orders, rng):
+    x = np.asarray(rng.standard_normal(shape), kinds[0], order=orders[0])
+    out = np.full(shape, np.nan, kinds[1], order=orders[1])
+    weights = rng.uniform(0.1, 9.0, (shape[0], 1))
+    linop._scaled(x, weights, 3.7, out, 2)
+    assert np.array_equal(out, (x * (weights * 3.7)).astype(kinds[1]))
+
+
+def test_blocks_without_gaps_are_scaled_by_the_kernel(monkeypatch, rng):
+    M = ap.make(poisson2d(30), degree=4, n_threads=2)
+    X, sizes = rng.standard_normal((900, 5)), []
+    usual = cpu_scale.scale_block
+
+    def note(first, last, *rest):
+        sizes.append(last - first)
+        usual(first, last, *rest)
+
+    expected = np.stack([M @ x for x in X.T], 1)
+    monkeypatch.setattr(cpu_scale, "scale_block", note)
+    assert np.allclose(M @ X, expected, rtol=1e-12, atol=0)
+    assert sorted(sizes) == [450] * 4  # two threads, in and out
+    X.flags.writeable = False
+    assert np.allclose(M @ X, expected, rtol=1e-12, atol=0)
+    assert np.allclose(M @ X[:, ::2], expected[:, ::2], rtol=1e-12, atol=0)
+    assert len(sizes) == 4 * 2 + 2  # one with gaps: NumPy's way in
 
 
 def test_flags_of_the_compiled_kernels():

@@ -11,7 +11,7 @@ import numpy as np
 
 from autospec_precond import threads
 
-__all__ = ["gather", "scatter"]
+__all__ = ["flat", "gather", "scatter"]
 
 _PIECE = 8192  # numbers that are copied at once where the loops cannot take an array
 
@@ -74,8 +74,8 @@ def _run(loop, rows, scale, factors, block, part, places, n_threads, back):
     n = rows.shape[0]
     factors = np.array(np.broadcast_to(factors, rows.shape[1:]), np.float64).reshape(-1)
     scale = np.empty(0) if scale is None else scale
-    flat, *steps = _flat(block)
-    target = flat[part * factors.size * steps[1] :], *steps
+    memory, *steps = flat(block)
+    target = memory[part * factors.size * steps[1] :], *steps
     common = (loop, rows, (places, scale, factors), target, back)
     edges = [n * k // n_threads for k in range(n_threads + 1)]
     threads.run(
@@ -86,9 +86,9 @@ def _run(loop, rows, scale, factors, block, part, places, n_threads, back):
 
 def _range(loop, rows, given, target, back, lo, hi):
     kind = rows.dtype.kind + target[0].dtype.kind
-    flat = _flat(rows) if kind in _KINDS and _is_usual(rows) else None
-    if flat is not None:
-        loop(*given, *flat, 0, *target, lo, hi)
+    usual = flat(rows) if kind in _KINDS and _is_usual(rows) else None
+    if usual is not None:
+        loop(*given, *usual, 0, *target, lo, hi)
         return
     # Numba would compile for each type, and again for strides and read-only memory.
     size = max(_PIECE // given[2].size, 64)
@@ -99,7 +99,7 @@ def _range(loop, rows, given, target, back, lo, hi):
         shaped = piece.reshape(-1, *rows.shape[1:])
         if not back:
             shaped[...] = rows[first:last]
-        loop(*given, *_flat(piece), first, *target, first, last)
+        loop(*given, *flat(piece), first, *target, first, last)
         if back:
             np.copyto(rows[first:last], shaped, casting="same_kind")
 
@@ -109,8 +109,19 @@ def _is_usual(rows):
     return rows.dtype.isnative and rows.flags.writeable and rows.itemsize in sizes
 
 
-def _flat(rows):
-    """Return memory in one piece, and the distances of rows and of columns in it."""
+def flat(rows):
+    """Return memory in one piece, and the distances of rows and of columns in it.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, ...)
+        A vector, or a block.
+
+    Returns
+    -------
+    tuple of (ndarray, int, int), or None
+        None where the array is neither in C nor, as a block, in F order.
+    """
     n = rows.shape[0]
     if rows.flags.c_contiguous:
         return rows.reshape(-1), rows.size // n, 1

@@ -198,5 +198,9 @@ def build(operand, base, diagonal, n_threads=None):
     if not isinstance(base, str):
         own = operand.operator if operand.matrix is None else operand.matrix.copy()
         return Based("user", None, own, None, Inner(base, dtype), dtype)
-    scale = None if base == "none" else 1.0 / np.sqrt(diagonal)
+    scale = None
+    if base != "none":
+        # In place: the first touch of new memory takes longer than the root.
+        scale = np.sqrt(diagonal)
+        np.divide(1.0, scale, out=scale)
     return Based(base, operand.matrix, operand.operator, scale, None, dtype, n_threads)

@@ -428,7 +428,9 @@ class PolynomialPreconditioner(LinearOperator):
         double = np.empty(0, parts.dtype).real.itemsize == 8 and parts.precision != "single"
         if parts.polynomial.degree or not plain or not double:
             return None
-        return parts.polynomial.coefficients[0] * parts.scale**2
+        inverse = np.square(parts.scale)
+        inverse *= parts.polynomial.coefficients[0]
+        return inverse
 
     def _apply(self, x, out):
         """Scale into the scratch, run the kernel, scale out of it."""

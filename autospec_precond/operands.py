@@ -17,6 +17,7 @@ __all__ = [
     "check_diagonal",
     "check_hermitian",
     "check_inner",
+    "decoded",
     "reopen",
 ]
 
@@ -246,12 +247,16 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
     transpose formed, to name the entry: it may still be rounding. S and not A: next to
     one huge diagonal entry of A any asymmetry would look like rounding.
     """
-    x, y = _probe_vectors(rng, operand)
     quick = based.ready
-    if quick is not None:
+    if quick is not None and operand.dtype.kind != "c":
+        x, Ax, gap = quick.pair_of_bits(_random_bits(rng, operand.n))
+        gap = abs(gap)
+    elif quick is not None:
+        x, y = _probe_vectors(rng, operand)
         Ax, gap = quick.pair(x, y)
         gap = abs(gap)
     else:
+        x, y = _probe_vectors(rng, operand)
         Ax, Ay = (np.array(based.product(v)) for v in (x, y))
         # Summed by halves: the rounding of a running sum of random terms grows like n.
         gap = abs(np.sum(y.conj() * Ax) - np.conj(np.sum(x.conj() * Ay)))
@@ -339,18 +344,38 @@ def _probe_vectors(rng, operand):
         return [
             rng.uniform(0.5, 1.5, n) * np.exp(2j * np.pi * rng.random(n)) for _ in range(2)
         ]
-    # 16 bits each: an entry takes a quarter of a random number, where sign and modulus
-    # of their own took as long as a product with A.
+    return decoded(_random_bits(rng, n))
+
+
+def _random_bits(rng, n):
+    """Draw 16 bits for each entry of two vectors, shape (2, n).
+
+    An entry takes a quarter of a random number, where sign and modulus of their own took as
+    long as a product with A.
+    """
     n_drawn = -(-n // 2)
     bits = rng.integers(0, 2**64 - 1, n_drawn, dtype=np.uint64, endpoint=True)
-    bits = bits.view(np.int16)[: 2 * n].reshape(2, n)
-    # In integers: 0.5 away from zero on either side, the sign being -1 or 0.
-    sign = bits >> 15
-    x = ((bits >> 1) + ((sign << 14) + 2**13)) * 2.0**-14
     if hasattr(rng.bit_generator, "advance"):
         # Probes start from the vectors that they started from before this was so.
         rng.bit_generator.advance(3 * n - n_drawn)
-    return x
+    return bits.view(np.int16)[: 2 * n].reshape(2, n)
+
+
+def decoded(bits):
+    """Turn random bits into numbers of modulus 0.5 to 1.5.
+
+    Parameters
+    ----------
+    bits : ndarray of int16, shape (...)
+        Any.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Double precision, exact.
+    """
+    # In integers: 0.5 away from zero on either side, the sign being -1 or 0.
+    return ((bits >> 1) + (((bits >> 15) << 14) + 2**13)) * 2.0**-14
 
 
 def check_diagonal(operand, diagonal, caller):
@@ -386,7 +411,7 @@ def check_diagonal(operand, diagonal, caller):
             f"{caller}: diagonal must be numbers of shape ({operand.n},); got "
             f"{values.dtype} of shape {values.shape}."
         )
-    values = values.real.astype(np.float64)
+    values = values.real.astype(np.float64, copy=False)
     bad = ~(np.isfinite(values) & (values > 0))
     if bad.any():
         row = int(np.argmax(bad))

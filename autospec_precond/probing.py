@@ -124,7 +124,7 @@ def lanczos(product, start, n_steps, inner=None, stop=None, image=None):
         Diagonal and subdiagonal of the Lanczos matrix; the last of `beta` belongs to
         the vector that would come next, and is 0 where the Krylov space has ended.
     last : ndarray, shape (n,)
-        That next vector, or zero.
+        That next vector, or zero; not of length one where `stop` has ended the run.
 
     Notes
     -----
@@ -157,9 +157,9 @@ def lanczos(product, start, n_steps, inner=None, stop=None, image=None):
             beta.append(0.0)
             return alpha, beta, np.zeros_like(steps.v)
         beta.append(b)
-        steps.advance(b)
         if stop is not None and stop(alpha, beta):
-            break
+            return alpha, beta, steps.w
+        steps.advance(b)
     return alpha, beta, steps.v
 
 

@@ -124,6 +124,22 @@ def test_the_bound_and_products_are_those_of_the_matrix_formed(name, rng):
     assert np.isnan(S(np.full_like(x, np.nan))).all()
 
 
+@pytest.mark.parametrize("n", [1, 2, 63, 500])
+def test_pair_of_bits_is_the_pair_of_their_numbers(n, rng):
+    A = sp.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(n, n)).tocsr()
+    bits = rng.integers(-(2**15), 2**15, (2, n)).astype(np.int16)
+    bits.flat[:2] = -(2**15), 2**15 - 1
+    S = scaled.Scaled(A, rng.uniform(0.5, 2.0, n), 1)
+    x, image, gap = S.pair_of_bits(bits)
+    expected = operands.decoded(bits)
+    assert np.array_equal(x, expected[0])
+    assert (abs(expected) >= 0.5).all()
+    assert (abs(expected) <= 1.5).all()
+    again, gap_again = S.pair(*expected)
+    assert np.array_equal(image, again)
+    assert gap == gap_again
+
+
 def test_the_gap_of_the_two_products_is_the_asymmetry(rng):
     A = sparse_random(300, rng).tolil()
     A[7, 200] += 0.5

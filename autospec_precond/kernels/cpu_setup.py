@@ -16,6 +16,7 @@ __all__ = [
     "NOT_CANONICAL",
     "NOT_FINITE",
     "advance",
+    "decode",
     "fill",
     "half",
     "magnify",
@@ -173,6 +174,23 @@ def _pair(first, last, indptr, indices, data, scale, X, image, gaps):
             added = total - before
             rest += (before - (total - added)) + (term - added)
         gaps[low // BLOCK] = total + rest
+
+
+def _decode(first, last, bits, scale, x, X):
+    """Turn random bits into two vectors: x, and both scaled, in pairs.
+
+    As `operands` does it with NumPy, in a fifth of the time. The bits of the first vector
+    come before those of the second.
+    """
+    n = x.size
+    for i in range(np.uint64(first), np.uint64(last)):
+        a, b = bits[i], bits[np.uint64(n) + i]
+        own = scale[i]
+        value = ((a >> 1) + ((a >> 15) << 14) + 8192) * 2.0**-14
+        x[i] = value
+        X[np.uint64(2) * i] = value * own
+        value = ((b >> 1) + ((b >> 15) << 14) + 8192) * 2.0**-14
+        X[np.uint64(2) * i + np.uint64(1)] = value * own
 
 
 def _step(first, last, indptr, indices, data, scale, u, v, before, b, w, sums):
@@ -362,6 +380,7 @@ def _half(first, last, indptr, indices, data, scale, factor, row_of, stride, all
     return largest, above, below
 
 
+decode = jit(_decode, set())
 half = jit(_half, set())
 
 
@@ -374,6 +393,7 @@ def warmup():
     """Compile for real values and indices of 32 bits; see `autospec_precond.warmup`."""
     one, sums = np.ones(1), np.ones(1)
     row_of = np.zeros(1, np.int16)
+    decode(0, 1, np.zeros(2, np.int16), one, one.copy(), np.ones(2))
     indptr, indices = np.zeros(2, np.uint32), np.zeros(1, np.uint32)
     mark(0, 1, indptr, indices, np.zeros(1, np.bool_), 1)
     advance(0, 1, 1.0, one, one, one)

@@ -177,8 +177,31 @@ class Scaled:
         X = np.empty((x.size, 2), self.double)
         np.multiply(x, self.scale, out=X[:, 0])
         np.multiply(y, self.scale, out=X[:, 1])
-        image, gaps = np.empty(x.size, self.double), np.empty(self.sums.size, self.double)
-        self.run(self.library.pair, *self.arrays, self.scale, X.reshape(-1), image, gaps)
+        return self._pair(X.reshape(-1))
+
+    def pair_of_bits(self, bits):
+        """Multiply two real vectors that are still random bits.
+
+        Parameters
+        ----------
+        bits : ndarray of int16, shape (2, n)
+            See `operands.decoded`.
+
+        Returns
+        -------
+        x, image : ndarray, shape (n,)
+            The first vector, and S x.
+        gap : float
+            As `pair` returns it.
+        """
+        x, X = np.empty(self.shape[0]), np.empty(2 * self.shape[0])
+        self.run(self.library.decode, bits.reshape(-1), self.scale, x, X)
+        return x, *self._pair(X)
+
+    def _pair(self, X):
+        n = self.shape[0]
+        image, gaps = np.empty(n, self.double), np.empty(self.sums.size, self.double)
+        self.run(self.library.pair, *self.arrays, self.scale, X, image, gaps)
         return image, np.sum(gaps)
 
     @property

@@ -127,7 +127,7 @@ def warmup() -> None:
 
     Notes
     -----
-    Takes some seconds the first time on a machine; the result is kept on disk where
+    Takes about a minute the first time on a machine; the result is kept on disk where
     Numba finds a writable place, and later processes load it. Afterwards nothing is
     compiled again in this process for matrices stored as rows ('csr'), for real ones
     in slices ('sell'), nor for vectors and real matrices of 3, 5, 7 or 9 diagonals. Other

@@ -11,6 +11,7 @@ from . import blas, certificate, classical, cost, kernels, probing
 from .kernels.layout import power_of_two
 from .linop import core
 from .polynomial import Polynomial
+from .sums import norm
 
 __all__ = ["Chooser"]
 
@@ -333,7 +334,7 @@ class Chooser:
                 break
             # The last vector alone lacks what the probe has found exactly.
             noise = self._noise()
-            start = self.last + 0.3 / np.linalg.norm(noise) * noise
+            start = self.last + 0.3 / norm(noise) * noise
             figure, bound = self._self_check(polynomial, start)
             if figure <= 1:
                 break

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from . import blas, kernels, solvers, threads
@@ -32,6 +33,7 @@ STATE_FORMAT = "autospec_precond.state/1"
 # before it is rounded.
 _SINGLE_RANGE = 1e25
 _CHUNK = 8192  # rows
+_PLAIN = (np.dtype(np.float32), np.dtype(np.float64))  # in the machine's byte order
 _MANY = 10_000  # rows from which on a block leaves the cache
 
 # Vectors that start at the same offset within a page make a step 10 to 20 % slower: loads
@@ -154,7 +156,7 @@ class PolynomialPreconditioner(LinearOperator):
         self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
         self._pool = collections.deque(maxlen=4)
-        self._product = None
+        self._product, self._opened = None, ()
 
     @property
     def report(self) -> Report:
@@ -204,9 +206,14 @@ class PolynomialPreconditioner(LinearOperator):
     @property
     def A(self) -> MatrixProduct:  # noqa: N802
         """The product with A in A's precision, a LinearOperator for SciPy's solvers."""
-        if self._product is None:
+        # `A.data = ...` and `A.eliminate_zeros()` replace A's arrays: that must be seen.
+        arrays = _arrays_of(self._parts.A)
+        if self._product is None or any(
+            a is not b for a, b in zip(arrays, self._opened, strict=True)
+        ):
             operand = reopen(self._parts.A, self.dtype, "A")
             self._product = MatrixProduct(operand, self._parts.limit)
+            self._opened = arrays
         return self._product
 
     def solve(
@@ -276,8 +283,9 @@ class PolynomialPreconditioner(LinearOperator):
 
         M keeps a reference to the A that `make` was given, and solves with A as it is
         now; if you change its entries afterwards, M fits less well. Its pattern must stay.
-        A matrix that is not CSR is converted at the first call, and the conversion kept. A
-        copy or pickle of M takes A along; `state` does not.
+        What is not CSR with sorted rows of floating-point numbers is converted at the first
+        call and again when its arrays are replaced; what is written into them in between
+        is not seen. A copy or pickle of M takes A along; `state` does not.
 
         References
         ----------
@@ -609,6 +617,14 @@ def core(stored, polynomial, kernel, n_threads=1):
     )
 
 
+def _arrays_of(A):
+    """Return the arrays that a sparse matrix consists of, or nothing."""
+    if not sp.issparse(A):
+        return ()
+    names = ("data", "indices", "indptr", "offsets", "coords", "rows")
+    return tuple(getattr(A, name, None) for name in names if hasattr(A, name))
+
+
 def _planes(x):
     return (x.real, x.imag) if x.dtype.kind == "c" else (x,)
 
@@ -649,7 +665,7 @@ def _is_plain(x, scale, factor, out):
         scale is not None
         and scale.dtype == np.float64
         and np.ndim(factor) == 0
-        and all(v.ndim == 1 and v.dtype.char in "fd" for v in (x, out))
+        and all(v.ndim == 1 and v.dtype in _PLAIN for v in (x, out))
         and all(v.flags.c_contiguous for v in (x, out, scale))
     )
 
@@ -660,7 +676,7 @@ def _is_plain_block(x, scale, factor, out):
         scale is not None
         and scale.dtype == np.float64
         and np.ndim(factor) == 0
-        and all(v.ndim == 2 and v.dtype.char in "fd" for v in (x, out))
+        and all(v.ndim == 2 and v.dtype in _PLAIN for v in (x, out))
         and all(v.flags.c_contiguous or v.flags.f_contiguous for v in (x, out, scale))
     )
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .probe import Probe
+from .sums import dot
 
 __all__ = [
     "SELF_CHECK_LIMIT",
@@ -30,6 +31,7 @@ _CANCELLED = 1e-3
 
 # Largest growth per application of q = λp over max q that is not an alarm.
 SELF_CHECK_LIMIT = 1.05
+
 _N_CHECK_STEPS = 4  # Lanczos steps after the applications of q
 
 
@@ -187,7 +189,7 @@ class _Steps:
             self.w = np.array(self.product(self.z))
         if self.before is not None:
             self.w -= b * self.before[0]
-        return np.vdot(self.z, self.w).real
+        return dot(self.z, self.w).real
 
     def subtract(self, a):
         self.w -= a * self.v
@@ -195,11 +197,11 @@ class _Steps:
         return _norm(self.w, self.u)
 
     def again(self):
-        part = np.vdot(self.z, self.w).real
+        part = dot(self.z, self.w).real
         self.w -= part * self.v
         if self.before is not None:
             v, z = self.before
-            self.w -= np.vdot(z, self.w) * v
+            self.w -= dot(z, self.w) * v
         self.u = self._with_base(self.w)
         return part, _norm(self.w, self.u)
 
@@ -388,12 +390,12 @@ def _n_applications(degree):
 
 def _norm(r, z):
     """Return sqrt(r* z); 0 where rounding makes a positive product negative."""
-    product = np.vdot(r, z).real
+    product = dot(r, z).real
     if 1e-280 < product < 1e280:
         return float(np.sqrt(product))
     sizes = float(np.abs(r).max()), float(np.abs(z).max())
     if not (min(sizes) > 0 and np.isfinite(sizes).all()):
         return 0.0 if min(sizes) == 0 else np.inf
     # Squares of large or small entries would leave the range of float64.
-    product = np.vdot(r / sizes[0], z / sizes[1]).real
+    product = dot(r / sizes[0], z / sizes[1]).real
     return float(np.sqrt(max(product, 0.0)) * np.sqrt(sizes[0]) * np.sqrt(sizes[1]))

@@ -33,6 +33,7 @@ LAYERS = [
     "plot",
     "blas",
     "threads",
+    "sums",
     "kernels.reference",
     "kernels.cpu",
     "kernels.chunks",

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
-from problems import complex_hermitian, dense_with_spectrum, poisson2d, sparse_random
+from problems import (
+    complex_hermitian,
+    dense_with_spectrum,
+    poisson1d,
+    poisson2d,
+    sparse_random,
+)
 
 import autospec_precond as ap
 from autospec_precond.kernels.arrays import alias
@@ -151,3 +157,29 @@ def test_a_nan_stays_where_it_belongs(rng):
         bad = np.isnan(P @ x)
         assert np.array_equal(bad, np.isnan(A @ x))
         assert 0 < bad.sum() < 10
+
+
+@pytest.mark.parametrize("change", ["rebound", "eliminated", "written"])
+def test_products_are_those_of_a_as_it_is_now(change, rng):
+    A = sp.csr_array(poisson1d(50))
+    M = ap.make(A, degree=4)
+    x = rng.standard_normal(50)
+    assert np.allclose(M.A @ x, A @ x)
+    if change == "rebound":
+        A.data = 2 * A.data
+    elif change == "eliminated":
+        A.data[A.data < 0] = 0.0
+        A.eliminate_zeros()
+        A.data *= 3
+    else:
+        A.data *= 2
+    assert np.allclose(M.A @ x, A @ x)
+    solution, info = M.solve(x, rtol=1e-8)
+    assert info == 0
+    assert np.linalg.norm(x - A @ solution) <= 1e-8 * np.linalg.norm(x)
+
+
+@pytest.mark.parametrize("form", ["csc", "coo", "dia", "lil", "dok"])
+def test_other_formats_are_opened_once(form, rng):
+    M = ap.make(poisson1d(50).asformat(form), degree=4)
+    assert M.A is M.A

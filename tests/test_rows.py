@@ -279,6 +279,20 @@ def test_blocks_without_gaps_are_scaled_by_the_kernel(monkeypatch, rng):
     assert len(sizes) == 4 * 2 + 2  # one with gaps: NumPy's way in
 
 
+@pytest.mark.parametrize("storage", ["csr", "dia", "sell"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("columns", [(), (4,)])
+def test_other_byte_orders(columns, n_threads, storage, rng):
+    A = poisson2d(102)  # a block of so many rows is scaled by a kernel on one thread, too
+    M = ap.make(A, degree=4, storage=storage, n_threads=n_threads)
+    x = rng.standard_normal((A.shape[0], *columns))
+    expected = M @ x
+    assert np.array_equal(M @ x.astype(">f8"), expected)
+    out = np.empty(x.shape, ">f8")
+    M.apply_into(x, out)
+    assert np.array_equal(out, expected)
+
+
 def test_flags_of_the_compiled_kernels():
     for module in (cpu_rows, cpu_inside, cpu_scale):
         for name, function in vars(module).items():

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from problems import complex_hermitian, poisson1d, poisson2d, refusal, sparse_random
 
 import autospec_precond as ap
-from autospec_precond import bases, operands, probing
+from autospec_precond import bases, operands, probing, sums
 from autospec_precond.kernels import cpu_setup, diagonals, scaled
 
 
@@ -284,3 +284,36 @@ def test_a_large_matrix_is_never_formed(large):
     tracemalloc.stop()
     vector = 8 * A.shape[0]
     assert peak <= M._parts.stored.n_bytes + 14 * vector < 2 * A.data.nbytes
+
+
+@pytest.mark.parametrize("n", [20_000, 40_000])
+def test_second_pass_of_a_step_knows_the_length_of_the_start(n, rng):
+    pair = np.array([[1.0, 0.5], [0.5, 1.0]])
+    A = sp.kron(sp.eye_array(n // 2), pair).tocsr()
+    x = rng.uniform(0.5, 1.5, n)
+    own, plain = (
+        probing.lanczos(product, x.copy(), 6, image=A @ x)
+        for product in (scaled.Scaled(A, None, 1), A.__matmul__)
+    )
+    assert own[0] == pytest.approx(plain[0], abs=1e-12)
+    assert len(own[0]) == 2  # two eigenvalues: the Krylov space ends
+    assert own[1][-1] == plain[1][-1] == 0
+
+
+@pytest.mark.parametrize("n", [5, 8192, 8193, 30_000])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_long_sums_are_made_by_parts(n, dtype, monkeypatch, rng):
+    x, y = rng.standard_normal((2, n, 2)).view(np.complex128)[..., 0]
+    x, y = (x, y) if dtype is np.complex128 else (x.real.copy(), y.real.copy())
+    usual, sizes = np.vdot, []
+
+    def note(a, b):
+        sizes.append(a.size)
+        return usual(a, b)
+
+    monkeypatch.setattr(np, "vdot", note)
+    found = sums.dot(x, y)
+    assert max(sizes) <= 8192  # OpenBLAS makes these on one thread
+    assert sum(sizes) == n
+    assert found == pytest.approx(usual(x, y), rel=1e-12, abs=1e-12 * n)
+    assert sums.norm(x) == pytest.approx(np.sqrt(usual(x, x).real), rel=1e-13)

@@ -277,14 +277,16 @@ def _store_quickly(based, values, storage, foreseen):
     """Do so for a large matrix: S is scaled while it is written."""
     matrix, S = based.source, based.quick
     offsets = _offsets_of(matrix, values, storage, foreseen, S)
-    unit, needed = None, power_of_two(S.largest())
-    while needed != unit:
+    needed = power_of_two(S.largest())
+    for _ in range(3):  # one round as a rule; the unit need only be near the largest entry
         unit = needed
         if offsets is not None:
             data, kept, half, largest = diagonals.from_scaled(S, offsets, unit, values)
         else:
             data, largest = S.values(unit, values)
         needed = power_of_two(largest)
+        if needed == unit:
+            break
     if offsets is not None:
         return Stored("dia", data, offsets=kept, half=half, unit=unit)
     pattern = S.pattern

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from autospec_precond.sums import dot, norm
+
 __all__ = ["Steps"]
 
 
@@ -35,7 +37,7 @@ class Steps:
         if self.image is None:
             self._advance(self._subtract(0.0, self.v, self.v), self.v)
         else:
-            self.length = float(np.linalg.norm(self.v))
+            self.length = norm(self.v)
 
     def multiply(self, b):
         """Set w <- S v - b times the vector before.
@@ -53,7 +55,7 @@ class Steps:
         scaled = self.scaled
         if self.image is not None:
             self.w, self.image = self.image, None
-            return float(np.vdot(self.v, self.w).real) / self.length**2
+            return float(dot(self.v, self.w).real) / self.length**2
         before = self.v if self.first else self.before
         vectors = self.u, self.v, before, b / self.length_before, self.w
         scaled.run(scaled.library.step, *scaled.arrays, scaled.scale, *vectors, scaled.sums)
@@ -86,10 +88,10 @@ class Steps:
         """
         if self.length != 1:
             self.v, self.w, self.length = self.v / self.length, self.w / self.length, 1.0
-        part = float(np.vdot(self.v, self.w).real)
+        part = float(dot(self.v, self.w).real)
         self.w -= part * self.v
         if not self.first:
-            self.w -= np.vdot(self.before, self.w) * self.before
+            self.w -= dot(self.before, self.w) / self.length_before**2 * self.before
         return part, self._subtract(0.0, self.v, self.w)
 
     def advance(self, b):
@@ -114,7 +116,7 @@ class Steps:
         size = float(np.abs(w).max())
         if not (size > 0 and np.isfinite(size)):
             return 0.0 if size == 0 else np.inf
-        return size * float(np.linalg.norm(w / size))
+        return size * norm(w / size)
 
     def _advance(self, b, w):
         scaled = self.scaled

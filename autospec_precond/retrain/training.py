@@ -161,7 +161,7 @@ def digest_of_modules():
     """
     package = Path(__file__).parents[1]
     own = ("counting", "data", "edge_head", "fitting", "judge_head", "training")
-    above = ("engine", "equilibrium", "features", "probing", "spectra", "unions")
+    above = ("engine", "equilibrium", "features", "probing", "spectra", "sums", "unions")
     names = [*(f"retrain/{name}" for name in own), *above]
     parts = [(package / f"{name}.py").read_bytes() for name in names]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]

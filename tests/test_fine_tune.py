@@ -732,6 +732,7 @@ def test_command(finished, parent, tmp_path, monkeypatch, capsys):
     assert "left" in told.err
     assert out.read_bytes() == finished[2]
     monkeypatch.setattr(rounds, "tune_edges", lambda params, *_: (params, []))
+    monkeypatch.setattr(rounds, "choose_margins", lambda params, config, split: config)
     assert cli.main([*arguments[:2], *arguments[4:], "--seed", "1"]) == 1
     assert "nothing was written" in capsys.readouterr().out
     assert out.read_bytes() == finished[2]

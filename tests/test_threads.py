@@ -205,7 +205,7 @@ for module in (cpu_inside, cpu_rows, cpu_scale):
     public = {k: vars(module)[k] for k in module.__all__}
     compiled |= {k: f for k, f in public.items() if hasattr(f, "signatures")}
 compiled["compact"] = cpu_cg.compact
-assert len(compiled) == 22, compiled
+assert len(compiled) == 23, compiled
 assert len(cpu_dia._tile.signatures) == 12, cpu_dia._tile.signatures
 
 def count():

@@ -32,7 +32,7 @@ def bench(tmp_path):
         )
         if not wait:
             return process
-        out, errors = process.communicate(timeout=100)
+        out, errors = process.communicate(timeout=300)  # kernels may have to be compiled
         assert process.returncode == expect, errors
         return out + errors
 

@@ -140,7 +140,7 @@ def snap(edge, probe, degree, margins):
     Parameters
     ----------
     edge : float
-        log10(low/high).
+        Logarithm of low/high to base 10.
     probe : Probe
         With the least Ritz value.
     degree : int
@@ -151,7 +151,7 @@ def snap(edge, probe, degree, margins):
     Returns
     -------
     float
-        log10(low/high).
+        Logarithm of low/high to base 10.
 
     Notes
     -----

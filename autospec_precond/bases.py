@@ -1,15 +1,15 @@
 """What the polynomial stands on: the operator S whose spectrum it is built for.
 
-With a diagonal D, S = D^(-1/2) A D^(-1/2) and M = D^(-1/2) p(S) D^(-1/2); with a
-preconditioner B of the user's, S = B A and M = p(B A) B.
+With diagonals L and R, S = L A R and M = R p(S) L; for a Hermitian A both are D^(-1/2). With
+a preconditioner B of the user's, S = B A and M = p(B A) B.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import LinearOperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from .kernels.scaled import Scaled, default_threads, is_large, is_ready
 
@@ -68,13 +68,13 @@ class Based:
     Attributes
     ----------
     name : str
-        'none', 'jacobi' or 'user'.
+        'none', 'jacobi', 'equilibrate' or 'user'.
     source : csr_array or ndarray or None
         A where it is explicit and no preconditioner of the user's is involved.
     operator : object with ``@``
         A itself.
-    scale : ndarray, shape (n,), or None
-        D^(-1/2).
+    left, right : ndarray, shape (n,), or None
+        The diagonals L and R; one array where S is Hermitian like A.
     inner : Inner or None
         The preconditioner B of the user's.
     dtype : dtype
@@ -86,10 +86,16 @@ class Based:
     name: str
     source: object
     operator: object
-    scale: np.ndarray | None
+    left: np.ndarray | None
+    right: np.ndarray | None
     inner: object
     dtype: np.dtype
     n_threads: int | None = None
+
+    @property
+    def is_congruent(self):
+        """Whether S is Hermitian where A is."""
+        return self.left is self.right
 
     @property
     def n(self):
@@ -99,19 +105,20 @@ class Based:
     @functools.cached_property
     def quick(self):
         """S of a large sparse A, as passes over A; None for others."""
-        return self._scaled if is_large(self.source) else None
+        return self._scaled if self.is_congruent and is_large(self.source) else None
 
     @property
     def ready(self):
         """The same, but also of a small A where nothing waits for a compiler."""
-        return self.quick or (self._scaled if is_ready(self.source) else None)
+        ready = self.is_congruent and is_ready(self.source)
+        return self.quick or (self._scaled if ready else None)
 
     @functools.cached_property
     def _scaled(self):
         n_threads = 1
         if is_large(self.source):
             n_threads = self.n_threads or default_threads()
-        return Scaled(self.source, self.scale, n_threads)
+        return Scaled(self.source, self.left, n_threads)
 
     @functools.cached_property
     def matrix(self):
@@ -120,19 +127,21 @@ class Based:
         Formed when first asked for, which takes the time of several products. Of a large
         sparse A nothing needs it but messages: `quick` does.
         """
-        matrix, scale = self.source, self.scale
+        matrix, left, right = self.source, self.left, self.right
         if sp.issparse(matrix):
             data = matrix.data.astype(self.dtype)
-            if scale is not None:
-                data *= np.repeat(scale, np.diff(matrix.indptr))
-                data *= scale[matrix.indices]
+            if left is not None:
+                data *= np.repeat(left, np.diff(matrix.indptr))
+            if right is not None:
+                data *= right[matrix.indices]
             indices, indptr = matrix.indices.copy(), matrix.indptr.copy()
             return sp.csr_array((data, indices, indptr), shape=matrix.shape)
         if matrix is not None:
             matrix = matrix.astype(self.dtype)
-            if scale is not None:
-                matrix *= scale[:, None]
-                matrix *= scale
+            if left is not None:
+                matrix *= left[:, None]
+            if right is not None:
+                matrix *= right
         return matrix
 
     def product(self, x):
@@ -153,10 +162,11 @@ class Based:
         formed = vars(self).get("matrix")
         if formed is not None:
             return formed @ x
-        if self.scale is None:
-            return by_columns(self.operator.__matmul__, self.operator, x)
-        scale = self.scale if x.ndim == 1 else self.scale[:, None]
-        return scale * by_columns(self.operator.__matmul__, self.operator, scale * x)
+        rows = (slice(None),) if x.ndim == 1 else (slice(None), None)
+        if self.right is not None:
+            x = self.right[rows] * x
+        y = by_columns(self.operator.__matmul__, self.operator, x)
+        return y if self.left is None else self.left[rows] * y
 
     def composed(self, x):
         """Return S x, with the factor B where there is one.
@@ -173,6 +183,25 @@ class Based:
         """
         y = self.product(x)
         return y if self.inner is None else self.inner(y)
+
+    def composed_adjoint(self, x):
+        """Return the adjoint of S times x, where A is not explicit and knows its own.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n,) or (n, k)
+            Vector or block.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            One product with the adjoint of A per column.
+        """
+        adjoint = aslinearoperator(self.operator).adjoint()
+        other = replace(
+            self, source=None, operator=adjoint, left=self.right, right=self.left
+        )
+        return other.product(x)
 
 
 def build(operand, base, diagonal, n_threads=None):
@@ -197,10 +226,11 @@ def build(operand, base, diagonal, n_threads=None):
     dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
     if not isinstance(base, str):
         own = operand.operator if operand.matrix is None else operand.matrix.copy()
-        return Based("user", None, own, None, Inner(base, dtype), dtype)
+        return Based("user", None, own, None, None, Inner(base, dtype), dtype)
     scale = None
     if base != "none":
         # In place: the first touch of new memory takes longer than the root.
         scale = np.sqrt(diagonal)
         np.divide(1.0, scale, out=scale)
-    return Based(base, operand.matrix, operand.operator, scale, None, dtype, n_threads)
+    matrix = operand.matrix
+    return Based(base, matrix, operand.operator, scale, scale, None, dtype, n_threads)

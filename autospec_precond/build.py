@@ -1,6 +1,5 @@
 """`make`: from a matrix to its preconditioner."""
 
-import json
 import os
 import time
 import warnings
@@ -8,43 +7,57 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
-from . import bases, checkpoint, checks, cost, kernels
-from .choice import Chooser
+from . import checks, classes, kernels
 from .errors import UncertifiedWarning
 from .kernels import layout
-from .linop import STATE_FORMAT, Parts, PolynomialPreconditioner
-from .operands import as_operand, check_diagonal, check_hermitian, check_inner
+from .linop import Parts, PolynomialPreconditioner
+from .operands import as_operand
 from .polynomial import Polynomial
 from .report import Report
+from .request import Request, as_state
+from .roots import RootPolynomial
 
 __all__ = ["make"]
+
+SOLVERS = ("cg", "minres", "gmres", "bicgstab", "lobpcg")
 
 
 def make(
     A: Any,
     *,
+    solver: Literal["cg", "minres", "gmres", "bicgstab", "lobpcg"] | None = None,
+    assume_a: Literal["pos", "her", "gen"] | None = None,
     base: Any = None,
     degree: int | Literal["measure"] | None = None,
     engine: str | os.PathLike | None = None,
-    polynomial: Polynomial | dict | str | None = None,
+    polynomial: Polynomial | RootPolynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
     storage: Literal["csr", "dia", "sell"] | None = None,
     kernel: Literal["reference", "fused"] | None = None,
     n_threads: int | None = None,
     n_probe: int | None = None,
     diagonal: npt.ArrayLike | None = None,
+    nullspace: npt.ArrayLike | None = None,
     rng: int | np.random.Generator | None = 0,
+    n_eigenpairs: int | None = None,
+    largest: bool = False,
+    B: Any = None,
 ) -> PolynomialPreconditioner:
-    """Make a polynomial preconditioner for a Hermitian positive definite matrix.
+    """Make a polynomial preconditioner for one of SciPy's solvers.
 
     Parameters
     ----------
     A : sparse array or matrix, ndarray, LinearOperator or object, shape (n, n)
-        Hermitian positive definite, of any SciPy format and real, complex or integer
+        Of any SciPy format and real, complex or integer
         type; or anything with shape, dtype and ``@``. Not changed.
-    base : {'none', 'jacobi'}, LinearOperator or object with solve, optional
+    solver : {'cg', 'minres', 'gmres', 'bicgstab', 'lobpcg'}, optional
+        Where M will be used. By default the one that suits the class of A: 'cg',
+        'minres' or 'gmres'.
+    assume_a : {'pos', 'her', 'gen'}, optional
+        Class of A: Hermitian positive definite, Hermitian, general. Found out by
+        default.
+    base : {'none', 'jacobi', 'equilibrate'}, LinearOperator or object, optional
         What the polynomial stands on. By default 'jacobi' where the diagonal is known,
         else 'none'. A preconditioner of your own must be Hermitian positive definite.
     degree : int or 'measure', optional
@@ -142,189 +155,100 @@ def make(
     if n_threads is not None:
         n_threads = checks.check_threads(n_threads, "make")
     operand = as_operand(A, "make", n_threads)
-    n = operand.n
     base = checks.check_base(base, operand, "make")
-    steps = checks.check_steps(n_probe, n, "make")
+    checks.check_steps(n_probe, operand.n, "make")
     if degree is not None and not (isinstance(degree, str) and degree == "measure"):
         degree = checks.check_degree(degree, "make")
     for name, value, known in (
+        ("solver", solver, SOLVERS),
+        ("assume_a", assume_a, ("pos", "her", "gen")),
         ("precision", precision, layout.PRECISIONS),
         ("storage", storage, layout.STORAGES),
         ("kernel", kernel, kernels.KERNELS),
     ):
         if value is not None:
             checks.check_choice(value, name, known, "make")
-    state = _as_state(polynomial, degree, engine, n_probe)
+    state = as_state(polynomial, degree, engine, n_probe)
     if base is None:
-        base = state.get(
-            "base", "none" if diagonal is None and operand.matrix is None else "jacobi"
-        )
+        base = state.get("base")
     if isinstance(base, str) and base == "user":
         raise ValueError(
             "make: base must be given with a state made on a base of your own; got None. "
             "Pass the same preconditioner as base=."
         )
-    precision = precision or state.get("precision", "mixed")
-    model = None if engine == "classical" or state else checkpoint.load(engine)
-    rng = checks.as_rng(rng, "make")
-    given_diagonal = diagonal is not None
-    diagonal = check_diagonal(operand, diagonal, "make")
-    jacobi = isinstance(base, str) and base == "jacobi"
-    if given_diagonal and not jacobi:
-        name = base if isinstance(base, str) else type(base).__name__
-        raise ValueError(
-            f"make: diagonal must be given for base='jacobi' only; got base {name!r}. "
-            "Leave one of the two out."
+    choice = classes.choose(
+        Request(
+            A=A,
+            operand=operand,
+            solver=solver or state.get("solver"),
+            assume_a=assume_a,
+            base=base,
+            degree=degree,
+            engine=engine,
+            state=state,
+            precision=precision or state.get("precision"),
+            storage=storage,
+            kernel=kernel,
+            n_threads=n_threads,
+            n_probe=n_probe,
+            diagonal=diagonal,
+            nullspace=nullspace,
+            rng=checks.as_rng(rng, "make"),
+            n_eigenpairs=n_eigenpairs,
+            largest=largest,
+            B=B,
         )
-    if jacobi and diagonal is None:
-        raise ValueError(
-            "make: base='jacobi' must know the diagonal of A; got an operator without "
-            "entries. Give diagonal=, or use base='none'."
-        )
-    based = bases.build(operand, base, diagonal, n_threads)
-    # A diagonal of ones is known beforehand; another one would have to be looked for.
-    least = 1.0 if jacobi and not given_diagonal else 0.0
-    spent, *seen = check_hermitian(operand, based, rng, "make", least)
-    spent += operand.matrix is None
-    if based.inner is not None:
-        check_inner(based.inner, operand, rng, "make")
-    vector_dtype = layout.vector_dtype(operand.dtype, precision)
-    chooser = Chooser(based, vector_dtype, rng)
-    # Forming and storing S takes longer than many a solve: first what needs neither.
-    asked = (storage, kernel, n_threads) != (None, None, None) or based.source is None
-    foreseen = None
-    if degree is None and not state and not asked:
-
-        def hopes(closely):
-            nonlocal foreseen
-            if closely:
-                foreseen = layout.foresee(
-                    based.source, operand.dtype, precision, based.quick
-                )
-            known = foreseen or layout.Foreseen("csr", 0)
-            return _costs(operand, known, precision, vector_dtype)
-
-        chooser.probe(steps, operand.real_dtype, hopes, seen)
-    given = state["polynomial"].degree if state else degree
-    alone = given == 0 and not asked
-    if chooser.declined or alone:
-        chooser.keep(layout.Stored("none"), "reference")
-    else:
-        stored = layout.store(based, operand.dtype, precision, storage, foreseen)
-        kernel, _ = kernels.select(stored.kind, kernel)
-        chooser.keep(stored, kernel)
-    kernel = chooser.kernel
-    if kernel == "reference" and n_threads not in (None, 1):
-        raise ValueError(
-            f"make: n_threads must be 1 where the reference kernel runs (storage "
-            f"{chooser.stored.kind!r} here); got {n_threads}. Leave it out."
-        )
-    if state:
-        chooser.given(state)
-    elif not chooser.declined:
-        if chooser.found is None:
-            chooser.probe(steps, operand.real_dtype, bounded=not alone)
-        costs = _costs(operand, chooser.stored, precision, vector_dtype, kernel, n_threads)
-        chooser.choose(degree, model, costs)
-    stored = chooser.stored
-    for text in chooser.unproved:
+    )
+    for text in choice.unproved:
         warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
-    sizes = n, chooser.polynomial.degree, vector_dtype.itemsize
+    return _preconditioner(choice, operand, A, n_threads, began)
+
+
+def _preconditioner(choice, operand, A, n_threads, began):
+    """Put together what was chosen."""
+    n, stored, kernel = operand.n, choice.stored, choice.kernel
+    vector_dtype = layout.vector_dtype(operand.dtype, choice.precision)
+    sizes = n, choice.polynomial.degree, vector_dtype.itemsize
     limit = n_threads
     if n_threads is None:
         n_threads = kernels.choose_threads(stored, kernel, *sizes)
     report = Report(
         n=n,
-        nnz=None if operand.matrix is None else _nnz(operand.matrix),
+        nnz=operand.nnz,
         dtype=str(operand.dtype),
-        solver="cg",
-        base=based.name,
+        solver=choice.solver,
+        base=choice.based.name,
         kernel=kernel,
         storage=stored.kind,
-        precision=precision,
+        precision=choice.precision,
         n_threads=n_threads,
         n_powers=kernels.powers_per_sweep(stored, kernel, *sizes),
-        degree=chooser.polynomial.degree,
-        probe=chooser.found,
-        certificate=chooser.certificate,
-        engine=chooser.engine,
-        candidates=chooser.predicted,
-        break_even=chooser.break_even,
-        n_products=spent + chooser.n_products,
+        degree=choice.polynomial.degree,
+        probe=choice.probe,
+        certificate=choice.certificate,
+        engine=choice.engine,
+        candidates=choice.candidates,
+        break_even=choice.break_even,
+        n_products=choice.n_products,
         seconds=time.perf_counter() - began,
-        notes=(*operand.notes, *chooser.notes),
+        notes=(*operand.notes, *choice.notes),
     )
     return PolynomialPreconditioner(
         Parts(
             shape=(n, n),
             dtype=operand.dtype,
-            stored=chooser.stored,
-            scale=based.scale,
-            inner=based.inner,
-            polynomial=chooser.polynomial,
-            precision=precision,
+            stored=stored,
+            left=choice.based.left,
+            right=choice.based.right,
+            inner=choice.based.inner,
+            polynomial=choice.polynomial,
+            precision=choice.precision,
             kernel=kernel,
             report=report,
             n_threads=n_threads,
             limit=limit,
             A=A,
+            is_hermitian=choice.kind != "gen",
+            is_positive=choice.kind == "pos",
         )
-    )
-
-
-def _as_state(polynomial, degree, engine, n_probe):
-    """Return what the caller gave as `polynomial` as a dict, empty for nothing."""
-    if polynomial is None:
-        return {}
-    for name, value in (("degree", degree), ("engine", engine), ("n_probe", n_probe)):
-        if value is not None:
-            raise ValueError(
-                f"make: {name} must not be given together with polynomial; got {value!r}. "
-                "A given polynomial is neither probed for nor chosen."
-            )
-    if isinstance(polynomial, str):
-        try:
-            polynomial = json.loads(polynomial)
-        except ValueError as error:
-            raise ValueError(
-                f"make: polynomial must be JSON where it is a text; got "
-                f"{polynomial[:40]!r} ({error}). Pass json.dumps(M.state())."
-            ) from error
-    if isinstance(polynomial, Polynomial):
-        checks.check_degree(polynomial.degree, "make")
-        return {"polynomial": polynomial}
-    if not isinstance(polynomial, dict) or polynomial.get("format") != STATE_FORMAT:
-        raise TypeError(
-            "make: polynomial must be a Polynomial or the state of a preconditioner; got "
-            f"{type(polynomial).__name__}."
-        )
-    missing = {"polynomial", "base", "precision", "engine"} - polynomial.keys()
-    if missing:
-        raise ValueError(
-            f"make: polynomial must be a whole state; got one without {sorted(missing)}. "
-            "Pass what M.state() returned."
-        )
-    checks.check_choice(polynomial["precision"], "precision", layout.PRECISIONS, "make")
-    checks.check_choice(polynomial["base"], "base", ("none", "jacobi", "user"), "make")
-    return {**polynomial, "polynomial": Polynomial.from_dict(polynomial["polynomial"])}
-
-
-def _nnz(matrix):
-    return matrix.nnz if sp.issparse(matrix) else matrix.size
-
-
-def _costs(operand, stored, precision, vectors, kernel=None, n_threads=None):
-    """Count what the cost model needs; `stored` need not hold more than its size."""
-    kind, n = stored.kind, operand.n
-    kernel = kernel or kernels.select(kind)[0]
-    return cost.Costs(
-        n,
-        8 * n if operand.matrix is None else _nnz(operand.matrix),
-        8 if kind == "operator" or precision == "double" else 4,
-        vectors.itemsize,
-        kernel == "fused",
-        stored.n_bytes if kind in ("dia", "sell") else None,
-        kind,
-        n_threads
-        or kernels.choose_threads(stored, kernel, n, cost.CANDIDATES[-1], vectors.itemsize),
     )

@@ -8,6 +8,7 @@ import operator
 import numpy as np
 
 __all__ = [
+    "BASES",
     "as_right_hand_side",
     "as_rng",
     "as_start",
@@ -15,10 +16,13 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_degree",
+    "check_even",
     "check_steps",
     "check_threads",
     "check_tolerance",
 ]
+
+BASES = ("none", "jacobi", "equilibrate")
 
 
 def check_base(base, operand, caller):
@@ -45,7 +49,7 @@ def check_base(base, operand, caller):
     """
     if base is None or isinstance(base, str):
         if base is not None:
-            check_choice(base, "base", ("none", "jacobi"), caller)
+            check_choice(base, "base", BASES, caller)
         return base
     if callable(getattr(base, "aspreconditioner", None)):
         base = base.aspreconditioner()  # one cycle; `solve` of PyAMG iterates
@@ -59,8 +63,8 @@ def check_base(base, operand, caller):
     if callable(getattr(base, "solve", None)):
         return base
     raise TypeError(
-        f"{caller}: base must be 'none', 'jacobi', an operator with shape and @, or an "
-        f"object with solve; got {type(base).__name__}."
+        f"{caller}: base must be 'none', 'jacobi', 'equilibrate', an operator with shape "
+        f"and @, or an object with solve; got {type(base).__name__}."
     )
 
 
@@ -89,7 +93,7 @@ def check_choice(value, name, known, caller):
 
 
 def check_degree(degree, caller):
-    """Return an even degree, at least 0, at most 64.
+    """Return a degree, at least 0, at most 64.
 
     Parameters
     ----------
@@ -106,19 +110,36 @@ def check_degree(degree, caller):
     Raises
     ------
     TypeError, ValueError
-        If it is not; an odd one names its neighbours.
+        If it is not.
     """
     if isinstance(degree, (bool, np.bool_)) or not hasattr(degree, "__index__"):
         raise TypeError(f"{caller}: degree must be an int; got {degree!r}.")
     degree = operator.index(degree)
     if degree < 0 or degree > 64:
         raise ValueError(f"{caller}: degree must be between 0 and 64; got {degree}.")
+    return degree
+
+
+def check_even(degree, caller):
+    """Refuse an odd degree: no such polynomial is positive everywhere.
+
+    Parameters
+    ----------
+    degree : int
+        As `check_degree` returns it.
+    caller : str
+        Name that the message starts with.
+
+    Raises
+    ------
+    ValueError
+        With the neighbours.
+    """
     if degree % 2:
         raise ValueError(
             f"{caller}: degree must be even, or p would be negative somewhere; got "
             f"{degree}. Use {degree - 1} or {degree + 1}."
         )
-    return degree
 
 
 def check_steps(n_probe, n, caller):

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from . import blas, certificate, classical, cost, kernels, probing
+from .errors import NotPositiveError
 from .kernels.layout import power_of_two
 from .linop import core
 from .polynomial import Polynomial
@@ -178,7 +179,7 @@ class Chooser:
             )
         below = 100 * np.finfo(real_dtype).eps * theta.size
         if theta[-1] <= 0 or theta[0] < -below * theta[-1]:
-            raise ValueError(
+            raise NotPositiveError(
                 "make: A must be positive definite; got a Ritz value of "
                 f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). For an indefinite A use "
                 "minres, or gmres, without this preconditioner."

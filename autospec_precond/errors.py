@@ -1,6 +1,11 @@
 """Exceptions and warnings of the package; everything else is a built-in one."""
 
-__all__ = ["CheckpointError", "UncertifiedWarning"]
+__all__ = [
+    "CheckpointError",
+    "NotHermitianError",
+    "NotPositiveError",
+    "UncertifiedWarning",
+]
 
 
 class CheckpointError(ValueError):
@@ -9,3 +14,11 @@ class CheckpointError(ValueError):
 
 class UncertifiedWarning(UserWarning):
     """Something about the preconditioner that should be proved is not."""
+
+
+class NotHermitianError(ValueError):
+    """A is not Hermitian, where it must be."""
+
+
+class NotPositiveError(ValueError):
+    """A shows that it is not positive definite, where it must be."""

@@ -24,10 +24,10 @@ from .polynomial import Polynomial
 from .probe import Probe
 from .products import MatrixProduct
 from .report import Report
+from .request import STATE_FORMAT
+from .roots import RootPolynomial
 
-__all__ = ["STATE_FORMAT", "Parts", "PolynomialPreconditioner", "core"]
-
-STATE_FORMAT = "autospec_precond.state/1"
+__all__ = ["Parts", "PolynomialPreconditioner", "core"]
 
 # float32 vectors hold numbers far from one only up to here; beyond, a vector is scaled
 # before it is rounded.
@@ -53,8 +53,8 @@ class Parts:
         Type of A.
     stored : Stored
         The based operator in the form that the kernel reads.
-    scale : ndarray, shape (n,), or None
-        D^(-1/2) of the base.
+    left, right : ndarray, shape (n,), or None
+        What comes before and behind p(S); one array where M is Hermitian.
     inner : callable or None
         The user's preconditioner that the polynomial stands on.
     polynomial : Polynomial
@@ -67,6 +67,12 @@ class Parts:
         Threads of one application.
     limit : int or None
         Threads that the caller allows.
+    is_hermitian : bool
+        Whether A is, and M with it.
+    is_positive : bool
+        Whether A was found positive definite, so that CG may be run.
+    is_adjoint : bool
+        Whether `A` is the adjoint of what M approximates the inverse of.
     A : object
         What the caller passed to `make`, for `solve`.
     """
@@ -74,15 +80,19 @@ class Parts:
     shape: tuple
     dtype: np.dtype
     stored: Stored
-    scale: np.ndarray | None
+    left: np.ndarray | None
+    right: np.ndarray | None
     inner: object
-    polynomial: Polynomial
+    polynomial: Polynomial | RootPolynomial
     precision: str
     kernel: str
     report: Report
     A: object
     n_threads: int = 1
     limit: int | None = None
+    is_hermitian: bool = True
+    is_positive: bool = True
+    is_adjoint: bool = False
 
 
 class PolynomialPreconditioner(LinearOperator):
@@ -118,9 +128,9 @@ class PolynomialPreconditioner(LinearOperator):
 
     Notes
     -----
-    M = D^(-1/2) p(D^(-1/2) A D^(-1/2)) D^(-1/2) is Hermitian and positive definite, and
-    the same at every application. It holds its own copy of an explicit A: when A
-    changes, make it again. Several threads may apply one M, and a forked process may.
+    M = R p(L A R) L with diagonals L and R is the same at every application. For a
+    Hermitian A both are D^(-1/2), and M is Hermitian and positive definite. It holds its
+    own copy of an explicit A: when A changes, make it again. Several threads may apply one M, and a forked process may.
     An application allocates its result only; scratch vectors, three per column, are
     kept for the next one.
 
@@ -140,7 +150,6 @@ class PolynomialPreconditioner(LinearOperator):
     """
 
     device: str = "cpu"
-    solver: str = "cg"
 
     def __init__(self, parts: Parts):
         super().__init__(dtype=np.dtype(parts.dtype), shape=parts.shape)
@@ -149,14 +158,18 @@ class PolynomialPreconditioner(LinearOperator):
         self._run = core(parts.stored, parts.polynomial, parts.kernel, parts.n_threads)
         self._order = kernels.block_order(parts.stored.kind, parts.kernel)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
-        scale = parts.scale
-        self._scale_range = (1.0, 1.0) if scale is None else (scale.min(), scale.max())
+        left = parts.left
+        self._left_range = (1.0, 1.0) if left is None else (left.min(), left.max())
         # What the loops of `arrange` take: shared memory may be read-only.
-        self._weights = None if scale is None else np.require(scale, np.float64, "CW")
+        self._weights = tuple(
+            None if scale is None else np.require(scale, np.float64, "CW")
+            for scale in (left, parts.right)
+        )
         self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
         self._pool = collections.deque(maxlen=4)
         self._product, self._opened = None, ()
+        self._other = None  # the adjoint, once it has been asked for
 
     @property
     def report(self) -> Report:
@@ -184,6 +197,11 @@ class PolynomialPreconditioner(LinearOperator):
         return self._parts.polynomial.degree
 
     @property
+    def solver(self) -> str:
+        """The solver that M is made for."""
+        return self._parts.report.solver
+
+    @property
     def precision(self) -> str:
         """Precision of values and vectors: 'single', 'mixed' or 'double'."""
         return self._parts.precision
@@ -204,15 +222,19 @@ class PolynomialPreconditioner(LinearOperator):
         return self._parts.n_threads
 
     @property
-    def A(self) -> MatrixProduct:  # noqa: N802
+    def A(self) -> LinearOperator:  # noqa: N802
         """The product with A in A's precision, a LinearOperator for SciPy's solvers."""
+        if self._parts.is_adjoint:
+            return self._adjoint().A.adjoint()
         # `A.data = ...` and `A.eliminate_zeros()` replace A's arrays: that must be seen.
         arrays = _arrays_of(self._parts.A)
         if self._product is None or any(
             a is not b for a, b in zip(arrays, self._opened, strict=True)
         ):
             operand = reopen(self._parts.A, self.dtype, "A")
-            self._product = MatrixProduct(operand, self._parts.limit)
+            self._product = MatrixProduct(
+                operand, self._parts.limit, self._parts.is_hermitian
+            )
             self._opened = arrays
         return self._product
 
@@ -305,6 +327,11 @@ class PolynomialPreconditioner(LinearOperator):
         >>> bool(np.linalg.norm(b - A @ x) <= 1e-8 * np.linalg.norm(b))
         True
         """
+        if not self._parts.is_positive:
+            raise ValueError(
+                "solve: M must be made for a positive definite A; got one for solver "
+                f"{self.solver!r}. Pass M to scipy.sparse.linalg.{self.solver}."
+            )
         return solvers.solve(
             self.A,
             self.apply_into,
@@ -364,6 +391,7 @@ class PolynomialPreconditioner(LinearOperator):
         """
         return {
             "format": STATE_FORMAT,
+            "solver": self.solver,
             "polynomial": self.polynomial.to_dict(),
             "base": self.report.base,
             "precision": self.precision,
@@ -372,10 +400,9 @@ class PolynomialPreconditioner(LinearOperator):
 
     def __repr__(self):
         n, m = self.shape
-        low, high = self.polynomial.interval
         return (
-            f"<{n}x{m} PolynomialPreconditioner of degree {self.degree} on "
-            f"[{low:.3g}, {high:.3g}], dtype={self.dtype}>"
+            f"<{n}x{m} PolynomialPreconditioner of degree {self.degree} "
+            f"{self.polynomial.span}, dtype={self.dtype}>"
         )
 
     def _repr_html_(self):
@@ -418,26 +445,33 @@ class PolynomialPreconditioner(LinearOperator):
         return out
 
     def _rmatvec(self, x):
-        return self._matvec(x)
+        return self._adjoint()._matvec(x)
 
     def _rmatmat(self, X):
-        return self._matmat(X)
+        return self._adjoint()._matmat(X)
 
     def _adjoint(self):
-        return self
+        if self._parts.is_hermitian:
+            return self
+        if self._other is None:
+            self._other = PolynomialPreconditioner(_adjoint_parts(self._parts))
+            self._other._other = self
+        return self._other
 
     def _transpose(self):
-        return super()._transpose() if self.dtype.kind == "c" else self
+        return super()._transpose() if self.dtype.kind == "c" else self._adjoint()
 
     def _base_alone(self):
         """Return the diagonal of M where that is all there is, in double precision."""
         parts = self._parts
-        plain = parts.inner is None and parts.scale is not None
+        plain = parts.inner is None and not parts.left is parts.right is None
+        plain = plain and not np.iscomplexobj(parts.polynomial.constant)
         double = np.empty(0, parts.dtype).real.itemsize == 8 and parts.precision != "single"
         if parts.polynomial.degree or not plain or not double:
             return None
-        inverse = np.square(parts.scale)
-        inverse *= parts.polynomial.coefficients[0]
+        given = [scale for scale in (parts.left, parts.right) if scale is not None]
+        inverse = np.multiply(given[0], given[-1]) if len(given) == 2 else given[0].copy()
+        inverse *= parts.polynomial.constant
         return inverse
 
     def _apply(self, x, out):
@@ -453,18 +487,20 @@ class PolynomialPreconditioner(LinearOperator):
         targets = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in targets]
         rest = sources[0].shape[1:]
         shape = (n, len(sources), *rest)
-        scale, places = self._parts.scale, self._parts.stored.places
-        if scale is not None:
-            scale = scale.reshape(n, *(1 for _ in rest))
+        places = self._parts.stored.places
+        scales = [
+            scale if scale is None else scale.reshape(n, *(1 for _ in rest))
+            for scale in (self._parts.left, self._parts.right)
+        ]
         n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
         factors = [self._range_factors(part) for part in sources]
         with self._workspace(n_columns) as (start, *work):
             view = start.reshape(shape)
             for j, part in enumerate(sources):
                 if places is None:
-                    _scaled(part, scale, factors[j], view[:, j], n_threads)
+                    _scaled(part, scales[0], factors[j], view[:, j], n_threads)
                 else:
-                    weights = self._weights
+                    weights = self._weights[0]
                     arrange.scatter(part, weights, factors[j], start, j, places, n_threads)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
@@ -478,9 +514,9 @@ class PolynomialPreconditioner(LinearOperator):
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
                 if places is None:
-                    _scaled(view[:, j], scale, back, part, n_threads)
+                    _scaled(view[:, j], scales[1], back, part, n_threads)
                 else:
-                    weights = self._weights
+                    weights = self._weights[1]
                     arrange.gather(result, j, weights, back, part, places, n_threads)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
@@ -493,7 +529,7 @@ class PolynomialPreconditioner(LinearOperator):
         largest = np.max(
             [np.maximum(p.max(axis=0), -p.min(axis=0)) for p in planes], axis=0
         )
-        low, high = self._scale_range
+        low, high = self._left_range
         inside = (largest * high < _SINGLE_RANGE) & (largest * low > 1 / _SINGLE_RANGE)
         if (inside | (largest == 0) | ~np.isfinite(largest)).all():
             return 1.0
@@ -507,7 +543,8 @@ class PolynomialPreconditioner(LinearOperator):
     def _lend(self, b):
         """Lend the inside of M for residuals like b, or None where there is no such."""
         parts = self._parts
-        plain = parts.scale is not None and parts.scale.dtype == b.dtype == np.float64
+        scale = parts.left if parts.left is parts.right else None
+        plain = scale is not None and scale.dtype == b.dtype == np.float64
         fused = parts.kernel == "fused" and parts.polynomial.degree > 0
         if not (plain and fused and b.ndim == 1 and self._vector_dtype == b.dtype):
             yield None
@@ -517,7 +554,7 @@ class PolynomialPreconditioner(LinearOperator):
                 start,
                 work[(self.degree - 1) % 2],  # where kernels leave their result
                 lambda: self._run(start, work, self.n_threads),
-                self._weights,
+                self._weights[0],
                 parts.stored.places,
                 1 / parts.stored.unit,
                 self.n_threads,
@@ -609,11 +646,35 @@ def core(stored, polynomial, kernel, n_threads=1):
         float32 can hold whatever the scale of A.
     """
     _, apply = kernels.select(stored.kind, kernel)
-    coefficients = np.asarray(polynomial.coefficients) * stored.unit
-    alpha, beta = polynomial.affine
-    affine = (alpha * stored.unit, beta)
-    return lambda x, work, threads=n_threads: apply(
-        stored, coefficients, affine, x, work, threads
+    factors = polynomial.factors(stored.unit)
+    if polynomial.degree == 0:
+        return functools.partial(_times, polynomial.constant * stored.unit)
+    return lambda x, work, threads=n_threads: apply(stored, factors, x, work, threads)
+
+
+def _times(factor, x, work, n_threads=1):
+    return np.multiply(x, x.dtype.type(factor), out=work[0])
+
+
+def _adjoint_parts(parts):
+    """Return what the adjoint of a preconditioner consists of: a second copy of S."""
+    stored, inner = parts.stored, parts.inner
+    if inner is not None:
+        raise ValueError(
+            "rmatvec: the adjoint of a base of your own is not known to M. Use a solver "
+            "that needs no adjoint: gmres, bicgstab or tfqmr."
+        )
+    adjoint = stored.adjoint(parts.shape[0])
+    return dataclasses.replace(
+        parts,
+        stored=adjoint,
+        left=parts.right,
+        right=parts.left,
+        polynomial=parts.polynomial.conjugate(),
+        kernel=parts.kernel
+        if parts.kernel == "reference"
+        else kernels.select(adjoint.kind)[0],
+        is_adjoint=not parts.is_adjoint,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from .errors import NotHermitianError, NotPositiveError
 from .kernels import scaled
 
 __all__ = [
@@ -59,6 +60,12 @@ class Operand:
     def real_dtype(self):
         """Real type of the same precision: float32 or float64."""
         return np.empty(0, self.dtype).real.dtype
+
+    @property
+    def nnz(self):
+        """Number of stored entries, None where A is not explicit."""
+        matrix = self.matrix
+        return matrix.nnz if sp.issparse(matrix) else getattr(matrix, "size", None)
 
     def diagonal(self):
         """Return the diagonal of an explicit A.
@@ -267,7 +274,7 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
         if not np.isfinite(largest):
             raise ValueError(f"{caller}: the products of A must be finite; got {largest}.")
         if gap > tol * largest * np.sqrt(operand.n):
-            raise ValueError(
+            raise NotHermitianError(
                 f"{caller}: A must be Hermitian; got an operator with x* A y and "
                 f"(y* A x)* apart by {gap / largest:.1e} of its largest product. For a "
                 "general matrix use gmres or bicgstab without this preconditioner."
@@ -293,7 +300,7 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
         else:
             row, column = map(int, np.unravel_index(np.argmax(difference), matrix.shape))
         row, column = sorted((row, column))
-        raise ValueError(
+        raise NotHermitianError(
             f"{caller}: A must be Hermitian; got entries ({row}, {column}) and "
             f"({column}, {row}) apart by {worst / largest:.1e} of the largest entry "
             f"(allowed {tol:.0e}). Rounding of an assembly goes away with 0.5 * (A + A.T); "
@@ -421,7 +428,8 @@ def check_diagonal(operand, diagonal, caller):
             if (values < 0).all()
             else "A is not positive definite: use minres or gmres without M."
         )
-        raise ValueError(
+        error = ValueError if given else NotPositiveError
+        raise error(
             f"{caller}: {what} must be positive; got {values[row]:g} in row {row} "
             f"({np.count_nonzero(bad)} such rows). {hint}"
         )

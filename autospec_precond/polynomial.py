@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
-__all__ = ["Polynomial"]
+__all__ = ["Polynomial", "clenshaw"]
 
 _FORMAT = "autospec_precond.polynomial/1"
 
@@ -106,6 +106,43 @@ class Polynomial:
     def affine(self) -> tuple[float, float]:
         """Pair (alpha, beta) of t = alpha λ + beta, which maps the domain to [-1, 1]."""
         return 2.0 / self.interval[1], -1.0
+
+    @property
+    def span(self) -> str:
+        """Where p is meant to be close to 1/λ, in words."""
+        low, high = self.interval
+        return f"on [{low:.3g}, {high:.3g}]"
+
+    def conjugate(self) -> "Polynomial":
+        """Return the polynomial with conjugate coefficients.
+
+        Returns
+        -------
+        Polynomial
+            Itself: they are real.
+        """
+        return self
+
+    @property
+    def constant(self) -> float:
+        """The coefficient of degree 0: p itself where the degree is 0."""
+        return self.coefficients[0]
+
+    def factors(self, unit: float = 1.0) -> np.ndarray:
+        """Return the factors of the recurrence that applies p.
+
+        Parameters
+        ----------
+        unit : float, optional
+            The operator is `unit` times what the kernel has stored.
+
+        Returns
+        -------
+        ndarray, shape (degree, 4)
+            Of `unit` times p(S), as `autospec_precond.kernels` takes them.
+        """
+        alpha, beta = self.affine
+        return clenshaw(np.asarray(self.coefficients) * unit, (alpha * unit, beta))
 
     def __call__(self, x: npt.ArrayLike) -> np.ndarray:
         """Evaluate p.
@@ -266,6 +303,46 @@ class Polynomial:
             Equal to the one stored.
         """
         return cls.from_dict(json.loads(text))
+
+
+def clenshaw(coefficients, affine):
+    """List the steps of Clenshaw's recurrence for p(S), t = alpha S + beta.
+
+    Parameters
+    ----------
+    coefficients : sequence of float, length degree + 1
+        Chebyshev coefficients, lowest degree first; degree at least 1.
+    affine : tuple of float
+        (alpha, beta), the map of the domain to [-1, 1].
+
+    Returns
+    -------
+    ndarray, shape (degree, 4)
+        Factors c, a, b, g of each product, in order, as kernels take them: ``y = c x
+        + a S b1 + b b1 - g b2``, b1 and b2 the results of the two products before.
+
+    Notes
+    -----
+    b1 of the first step is x itself, and b2 of the second one a multiple of x that is
+    folded into its c: the recurrence needs no start vectors, and one vector less per
+    step than the three-term recurrence with an accumulator.
+
+    References
+    ----------
+    .. [1] C. W. Clenshaw, "A note on the summation of Chebyshev series", MTAC 9,
+       1955, pp. 118-120.
+    """
+    alpha, beta = affine
+    c = list(coefficients)
+    degree = len(c) - 1
+    result = []
+    for k in range(degree - 1, -1, -1):
+        factor = 2.0 if k else 1.0
+        lead = c[degree] if k == degree - 1 else 1.0
+        fold = c[degree] if k == degree - 2 else 0.0
+        keep = 1.0 if k < degree - 2 else 0.0
+        result.append((c[k] - fold, factor * alpha * lead, factor * beta * lead, keep))
+    return np.array(result)
 
 
 @functools.lru_cache(maxsize=8)

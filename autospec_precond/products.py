@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import LinearOperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from . import blas
 from .bases import by_columns
@@ -18,7 +18,7 @@ _WIDE = 12
 
 
 class MatrixProduct(LinearOperator):
-    """The product with a Hermitian A, vectors and blocks, in A's precision.
+    """The product with A, vectors and blocks, in A's precision.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ class MatrixProduct(LinearOperator):
         A, checked; not copied.
     limit : int, optional
         Threads that may share a product. By default Numba's setting; a small A has one.
+    is_hermitian : bool, optional
+        Whether A is its own adjoint.
 
     See Also
     --------
@@ -45,7 +47,7 @@ class MatrixProduct(LinearOperator):
     in 3-D 2.1 and 3.8, elasticity in 2-D and 3-D 1.1 and 2.2, an unstructured mesh 1.0
     and 2.0. A dense A, or one that is not explicit, is applied as it is.
 
-    The adjoint is the operator itself: `make` has checked that A is Hermitian.
+    The adjoint of a Hermitian A is the operator itself, else SciPy's.
 
     Examples
     --------
@@ -60,9 +62,10 @@ class MatrixProduct(LinearOperator):
     0
     """
 
-    def __init__(self, operand, limit=None):
+    def __init__(self, operand, limit=None, is_hermitian=True):
         super().__init__(dtype=operand.dtype, shape=(operand.n, operand.n))
         self.limit = limit
+        self.is_hermitian = is_hermitian
         self._operand = operand
         self._arrays = _arrays(operand.matrix) if sp.issparse(operand.matrix) else None
         self._found = None, None  # the number of entries then, and the table of the rows
@@ -172,13 +175,15 @@ class MatrixProduct(LinearOperator):
         return out
 
     def _rmatvec(self, x):
-        return self._matvec(x)
+        return self._adjoint() @ x
 
     def _rmatmat(self, X):
-        return self._matmat(X)
+        return self._adjoint() @ X
 
     def _adjoint(self):
-        return self
+        if self.is_hermitian:
+            return self
+        return aslinearoperator(self._operand.operator).adjoint()
 
     def _fits(self, dtype):
         """Say whether the kernel takes A and vectors of this type."""

@@ -35,8 +35,8 @@ class Report:
         Products with A per application.
     probe : Probe or None
         None where the polynomial was given.
-    certificate : Certificate
-        What is proved.
+    certificate : Certificate or None
+        What is proved of a p that must be positive.
     engine : str
         Name and hash of the weights, 'classical', 'given', or 'none' for degree 0.
     candidates : dict of int to float
@@ -65,7 +65,7 @@ class Report:
     n_powers: int
     degree: int
     probe: Probe | None
-    certificate: Certificate
+    certificate: Certificate | None
     engine: str
     candidates: dict[int, float]
     break_even: int | None
@@ -81,7 +81,6 @@ class Report:
         list of tuple of str
             In the order of printing.
         """
-        c = self.certificate
         nnz = "matrix-free" if self.nnz is None else f"{self.nnz:,} entries"
         rows = [
             ("matrix", f"{self.n:,} x {self.n:,}, {nnz}, {self.dtype}, base {self.base}"),
@@ -89,11 +88,7 @@ class Report:
             ("spectrum bound", self._bound_text()),
             ("polynomial", self._polynomial_text()),
             ("engine", self.engine),
-            (
-                "certificate",
-                f"p positive: {'proved' if c.safe else 'NOT proved'}; min p / max p "
-                f"{c.margin:.1e}, rounding {c.rounding:.1e}{self._sampled()}",
-            ),
+            ("certificate", self._certificate_text()),
             (
                 "kernel",
                 f"{self.kernel}, storage {self.storage}, precision {self.precision}, "
@@ -115,10 +110,21 @@ class Report:
         count = self.break_even
         return f"{which} pays from {count} right-hand side{'s' * (count > 1)} on"
 
+    def _certificate_text(self):
+        c = self.certificate
+        if c is None:
+            return "none: M need not be positive definite for this solver"
+        return (
+            f"p positive: {'proved' if c.safe else 'NOT proved'}; min p / max p "
+            f"{c.margin:.1e}, rounding {c.rounding:.1e}{self._sampled()}"
+        )
+
     def _polynomial_text(self):
         c = self.certificate
         if self.degree == 0:
             return "degree 0: M is the base alone"
+        if c is None:
+            return f"degree {self.degree}"
         gaps = f" without gaps (up to {c.gap_max:.3g} in them)" if c.gap_max else ""
         return (
             f"degree {self.degree} on [{c.low:.3g}, {c.high:.3g}]{gaps}, λp(λ) in "
@@ -143,6 +149,8 @@ class Report:
 
     def _bound_text(self):
         c = self.certificate
+        if c is None:
+            return "none"
         kind = "rigorous up to rounding" if c.high_is_rigorous else "estimated"
         check = (
             "" if c.self_check is None else f", self-check {c.self_check:.2f} of 1 allowed"
@@ -159,7 +167,8 @@ class Report:
         """
         data = {k: v for k, v in vars(self).items() if k not in ("probe", "certificate")}
         data["probe"] = self.probe.to_dict() if self.probe else None
-        data["certificate"] = {**asdict(self.certificate), "safe": self.certificate.safe}
+        proof = self.certificate
+        data["certificate"] = proof and {**asdict(proof), "safe": proof.safe}
         return _finite(data)
 
     def to_json(self) -> str:

@@ -95,7 +95,7 @@ def measure(text, degree, n_rounds):
         "storage": mixed.storage,
         "n_powers": {p: made[p, 1].report.n_powers for p in ("single", "mixed")},
         # All that M keeps, and what a float32 copy of A by rows with 5 vectors would take.
-        "bytes": stored.n_bytes + _size(stored.places) + _size(mixed._parts.scale) + 24 * n,
+        "bytes": stored.n_bytes + _size(stored.places) + _size(mixed._parts.left) + 24 * n,
         "allowed": 1.2 * (8 * A.nnz + 4 * n) + 40 * n,
     }
 

@@ -7,8 +7,6 @@ import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import ArpackError, eigsh
 
-from autospec_precond.kernels import reference
-
 __all__ = ["N_RHS", "Diagonal", "Sparse"]
 
 N_RHS = 5  # columns of every block of `Sparse`
@@ -51,7 +49,7 @@ class Sparse:
         """
         if polynomial.degree == 0:
             return lambda R: polynomial.coefficients[0] * R
-        steps = reference.steps(polynomial.coefficients, polynomial.affine)
+        steps = polynomial.factors()
         unsigned = np.dtype(f"u{self.S.indices.itemsize}")
         matrix = self.S.indptr.view(unsigned), self.S.indices.view(unsigned), self.S.data
         work = [np.empty((self.n, N_RHS), self.dtype) for _ in range(2)]

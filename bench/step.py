@@ -109,7 +109,7 @@ def fused(A, polynomial, values, vectors, x):
     factors = [vectors(f) for f in (0.3, 0.25, -1.0, 1.0)]
     return (
         lambda: cpu._vector(*matrix, *factors, b1, x, b1, b2, y),
-        lambda: cpu.apply(stored, polynomial.coefficients, polynomial.affine, x, work),
+        lambda: cpu.apply(stored, polynomial.factors(), x, work),
     )
 
 

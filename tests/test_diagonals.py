@@ -13,6 +13,7 @@ from scipy.sparse.linalg import aslinearoperator
 import autospec_precond as ap
 from autospec_precond import kernels, threads
 from autospec_precond.kernels import cpu, cpu_dia, diagonals, layout, plans, reference
+from autospec_precond.polynomial import clenshaw
 
 AFFINE = (0.9, -0.1)
 TYPES = [  # of values and of vectors
@@ -150,11 +151,11 @@ def test_matches_the_reference(n, name, values, vectors, rng):
             for order in "CF":
                 x = random_block(rng, (n, *shape), vectors, order)
                 before = x.copy()
-                plain = reference.apply(stored_csr(S), c, AFFINE, x, scratch(x))
+                plain = reference.apply(stored_csr(S), clenshaw(c, AFFINE), x, scratch(x))
                 scale = np.abs(c).sum() * np.linalg.norm(x)
                 for n_threads in (1, 2, 3):
                     work = scratch(x)
-                    fused = cpu_dia.apply(stored, c, AFFINE, x, work, n_threads)
+                    fused = cpu_dia.apply(stored, clenshaw(c, AFFINE), x, work, n_threads)
                     assert fused is work[0] or fused is work[1]
                     assert fused.dtype == vectors
                     error = np.linalg.norm(fused - plain)
@@ -169,7 +170,7 @@ def test_reference_takes_diagonals_too(values, vectors, rng):
     for shape in COLUMNS:
         x = random_block(rng, (33, *shape), vectors)
         one, other = (
-            reference.apply(stored, c, AFFINE, x, scratch(x))
+            reference.apply(stored, clenshaw(c, AFFINE), x, scratch(x))
             for stored in (stored_csr(S), stored_dia(S))
         )
         scale = np.abs(c).sum() * np.linalg.norm(x)
@@ -183,8 +184,8 @@ def test_diagonals_in_groups(limit, rng, monkeypatch):
         S = by_offsets(65, OFFSETS[name], np.float64, rng)
         assert len(cpu_dia._groups(5)[1]) == (0 if limit >= 5 else min(limit, 5))
         c, x = rng.standard_normal(8), rng.standard_normal((65, 3))
-        plain = reference.apply(stored_csr(S), c, AFFINE, x, scratch(x))
-        fused = cpu_dia.apply(stored_dia(S), c, AFFINE, x, scratch(x))
+        plain = reference.apply(stored_csr(S), clenshaw(c, AFFINE), x, scratch(x))
+        fused = cpu_dia.apply(stored_dia(S), clenshaw(c, AFFINE), x, scratch(x))
         scale = np.abs(c).sum() * np.linalg.norm(x)
         assert np.linalg.norm(fused - plain) <= tolerance(7, np.float64) * scale
 
@@ -227,7 +228,7 @@ def test_what_scratch_holds_has_no_influence(shape, degree, rng):
     stored = stored_dia(by_offsets(257, OFFSETS["five"], np.float64, rng))
     c, x = rng.standard_normal(degree + 1), rng.standard_normal(shape)
     clean, *dirty = (
-        cpu_dia.apply(stored, c, AFFINE, x, scratch(x, value), n_threads)
+        cpu_dia.apply(stored, clenshaw(c, AFFINE), x, scratch(x, value), n_threads)
         for n_threads in (1, 2)
         for value in (0.0, np.nan, np.inf)
     )
@@ -243,8 +244,8 @@ def test_threads_over_rows_of_csr_give_the_serial_bits(n_threads, columns, rng):
         for n in (1, 2, 257):
             stored = stored_csr(by_offsets(n, OFFSETS[name], np.float64, rng))
             c, x = rng.standard_normal(8), rng.standard_normal((n, *columns))
-            serial = cpu.apply(stored, c, AFFINE, x, scratch(x))
-            shared = cpu.apply(stored, c, AFFINE, x, scratch(x), n_threads)
+            serial = cpu.apply(stored, clenshaw(c, AFFINE), x, scratch(x))
+            shared = cpu.apply(stored, clenshaw(c, AFFINE), x, scratch(x), n_threads)
             assert np.array_equal(serial, shared)
 
 

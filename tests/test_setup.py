@@ -112,7 +112,7 @@ def test_the_bound_and_products_are_those_of_the_matrix_formed(name, rng):
     A = MATRICES[name](rng)
     double = np.result_type(A.dtype, np.float64)
     based = bases.Based("jacobi", A, A, 1 / np.sqrt(A.diagonal().real), None, double)
-    S = scaled.Scaled(A, based.scale, 1)
+    S = scaled.Scaled(A, based.left, 1)
     bound = probing.rigorous_bound(based.matrix)
     assert probing.rigorous_bound(S) == pytest.approx(bound, rel=1e-13)
     x = rng.standard_normal(A.shape[0]).astype(based.dtype)

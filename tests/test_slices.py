@@ -23,6 +23,7 @@ from autospec_precond.kernels import (
     reference,
     slices,
 )
+from autospec_precond.polynomial import clenshaw
 
 AFFINE = (0.9, -0.1)
 TYPES = [  # of values and of vectors
@@ -176,7 +177,7 @@ def test_short_indices_where_all_columns_are_near():
         x = np.random.default_rng(0).standard_normal(n)
         c = [0.0, 1.0]
         assert np.array_equal(stored.product(x), A @ x)
-        product = cpu_sell.apply(stored, c, (1.0, 0.0), x, scratch(x))
+        product = cpu_sell.apply(stored, clenshaw(c, (1.0, 0.0)), x, scratch(x))
         assert np.abs(product - A @ x).max() <= 4e-16 * abs(x).max()
 
 
@@ -227,14 +228,16 @@ def test_matches_the_reference(n, structure, values, vectors, index, rng, monkey
         c = rng.standard_normal(degree + 1)
         for shape in COLUMNS:
             x = random_block(rng, (n, *shape), vectors, "C" if shape == (3,) else "F")
-            plain = reference.apply(stored_csr(S), c, AFFINE, x, scratch(x))
+            plain = reference.apply(stored_csr(S), clenshaw(c, AFFINE), x, scratch(x))
             scale = np.abs(c).sum() * np.linalg.norm(x)
             arranged = stored.arranged(x)
             before = arranged.copy()
-            results = [reference.apply(stored, c, AFFINE, arranged, scratch(x))]
+            results = [reference.apply(stored, clenshaw(c, AFFINE), arranged, scratch(x))]
             for n_threads in (1, 2, 3):
                 work = scratch(x)
-                fused = cpu_sell.apply(stored, c, AFFINE, arranged, work, n_threads)
+                fused = cpu_sell.apply(
+                    stored, clenshaw(c, AFFINE), arranged, work, n_threads
+                )
                 assert fused is work[0] or fused is work[1]
                 results.append(fused)
             for result in results:
@@ -263,7 +266,7 @@ def test_what_scratch_holds_has_no_influence(shape, degree, rng):
     stored = stored_sell(hermitian(257, "graph", np.float64, rng))
     c, x = rng.standard_normal(degree + 1), rng.standard_normal(shape)
     clean, *dirty = (
-        cpu_sell.apply(stored, c, AFFINE, x, scratch(x, value), n_threads)
+        cpu_sell.apply(stored, clenshaw(c, AFFINE), x, scratch(x, value), n_threads)
         for n_threads in (1, 2)
         for value in (0.0, np.nan, np.inf)
     )

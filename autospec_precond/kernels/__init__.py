@@ -7,6 +7,7 @@ from . import plans
 __all__ = [
     "KERNELS",
     "block_order",
+    "check_threads",
     "choose_threads",
     "powers_per_sweep",
     "select",
@@ -49,6 +50,28 @@ def select(kind, kernel=None):
         )
     name = _FUSED[kind] if kernel == "fused" else "reference"
     return kernel, importlib.import_module(f".{name}", __name__).apply
+
+
+def check_threads(kernel, kind, n_threads):
+    """Refuse threads where the reference kernel runs.
+
+    Parameters
+    ----------
+    kernel, kind : str
+        Kernel as `select` returns it; kind of `Stored`.
+    n_threads : int or None
+        What the caller of `make` asked for.
+
+    Raises
+    ------
+    ValueError
+        If it is more than one.
+    """
+    if kernel == "reference" and n_threads not in (None, 1):
+        raise ValueError(
+            f"make: n_threads must be 1 where the reference kernel runs (storage "
+            f"{kind!r} here); got {n_threads}. Leave it out."
+        )
 
 
 def block_order(kind, kernel):

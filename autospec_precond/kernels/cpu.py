@@ -133,21 +133,16 @@ def default_threads():
     return numba.get_num_threads()
 
 
-def apply(stored, coefficients, affine, x, work, n_threads=1):
+def apply(stored, factors, x, work, n_threads=1):
     """Compute p(S) x; see `autospec_precond.kernels.reference.apply`."""
     y, spare = work
-    if len(coefficients) == 1:
-        np.multiply(x, x.dtype.type(coefficients[0]), out=y)
-        return y
     # Signed indices would get a wrap-around test per entry: 2 to 3 times slower.
     unsigned = np.dtype(f"u{stored.indices.itemsize}")
     indptr, indices = stored.indptr.view(unsigned), stored.indices.view(unsigned)
     cuts = _cuts(stored.indptr, n_threads)
     step = _vector if x.ndim == 1 else _block
-    real = x.real.dtype.type
     b1 = b2 = x
-    for factors in reference.steps(coefficients, affine):
-        c, a, b, g = map(real, factors)
+    for c, a, b, g in reference.typed(factors, x.dtype):
         matrix = indices, stored.data, c, a, b, g, b1
         vectors = x, b1, b2 if g else x, y
         if len(cuts) == 1:

@@ -135,7 +135,7 @@ def _tile_levels(
 _tile = jit(_tile_levels, _FLAGS)
 
 
-def apply(stored, coefficients, affine, x, work, n_threads=1):
+def apply(stored, factors, x, work, n_threads=1):
     """Compute p(S) x; see `autospec_precond.kernels.reference.apply`.
 
     Blocks and scratch in F order; others are copied. Each column is then a vector, and
@@ -143,15 +143,12 @@ def apply(stored, coefficients, affine, x, work, n_threads=1):
     """
     if x.ndim == 2 and not all(v.flags.f_contiguous for v in (x, *work)):
         block, *scratch = (np.asfortranarray(v) for v in (x, *work))
-        work[0][...] = apply(stored, coefficients, affine, block, scratch, n_threads)
+        work[0][...] = apply(stored, factors, block, scratch, n_threads)
         return work[0]
-    n, n_levels = len(x), len(coefficients) - 1
-    if n_levels == 0:
-        np.multiply(x, x.dtype.type(coefficients[0]), out=work[0])
-        return work[0]
+    n, n_levels = len(x), len(factors)
     streams = _streams(stored)
     groups = _groups(len(streams[0]))
-    factors = np.array(reference.steps(coefficients, affine), x.real.dtype)
+    factors = reference.typed(factors, x.dtype)
     columns = [v.T.reshape(-1, n) for v in (x, *work)]
     widest = max(1, _COLUMN_BYTES // x.itemsize)
     n_columns = len(columns[0])

@@ -94,20 +94,17 @@ def _tile_levels(
 _tile = jit(_tile_levels, {"contract"})
 
 
-def apply(stored, coefficients, affine, x, work, n_threads=1):
+def apply(stored, factors, x, work, n_threads=1):
     """Compute p(S) x; see `autospec_precond.kernels.reference.apply`.
 
     Blocks and scratch in F order, others are copied: each column is then a vector.
     """
     if x.ndim == 2 and not all(v.flags.f_contiguous for v in (x, *work)):
         block, *scratch = (np.asfortranarray(v) for v in (x, *work))
-        work[0][...] = apply(stored, coefficients, affine, block, scratch, n_threads)
+        work[0][...] = apply(stored, factors, block, scratch, n_threads)
         return work[0]
-    n, n_levels = len(x), len(coefficients) - 1
-    if n_levels == 0:
-        np.multiply(x, x.dtype.type(coefficients[0]), out=work[0])
-        return work[0]
-    factors = np.array(reference.steps(coefficients, affine), x.real.dtype)
+    n, n_levels = len(x), len(factors)
+    factors = reference.typed(factors, x.dtype)
     matrix = stored.slices, stored.data, stored.indices
     columns = [v.T.reshape(-1, n) for v in (x, *work)]
     n_columns, widest = len(columns[0]), max(1, _COLUMN_BYTES // x.itemsize)

@@ -1,6 +1,7 @@
 """Storage by diagonals: no indices, and one side only where the matrix is symmetric."""
 
 import numpy as np
+import scipy.sparse as sp
 
 __all__ = [
     "COMPILED",
@@ -9,6 +10,7 @@ __all__ = [
     "find_offsets",
     "from_scaled",
     "product",
+    "to_csr",
     "to_diagonals",
 ]
 
@@ -163,6 +165,35 @@ def product(data, offsets, half, x):
         if half and offset:
             y[right] += weights * x[above]
     return y
+
+
+def to_csr(data, offsets, half, n):
+    """Return what is stored as a matrix.
+
+    Parameters
+    ----------
+    data, offsets : ndarray
+        As `to_diagonals` returns them.
+    half : bool
+        As `to_diagonals` returns it.
+    n : int
+        Rows.
+
+    Returns
+    -------
+    csr_array, shape (n, n)
+        A copy.
+    """
+    bands = {
+        int(o): row[max(0, -o) : n - max(0, o)]
+        for row, o in zip(data, offsets, strict=True)
+    }
+    if half:
+        bands |= {-o: band for o, band in bands.items()}
+    offsets = sorted(bands)
+    return sp.diags_array(
+        [bands[o] for o in offsets], offsets=offsets, shape=(n, n)
+    ).tocsr()
 
 
 def _length(n, dtype):

@@ -59,8 +59,8 @@ class Stored:
     places : ndarray or None
         Of 'sell': row and column i of S is row and column places[i] of what is stored.
         Kernels and `product` take and return vectors in the order of what is stored.
-    function : callable or None
-        The product of 'operator'.
+    function, function_adjoint : callable or None
+        The products of 'operator' and of its adjoint.
     unit : float
         A power of two; S is `unit` times what is stored, or what `product` applies.
     """
@@ -74,6 +74,7 @@ class Stored:
     slices: np.ndarray | None = None
     places: np.ndarray | None = None
     function: object = None
+    function_adjoint: object = None
     unit: float = 1.0
 
     @property
@@ -103,8 +104,49 @@ class Stored:
             return diagonals.product(self.data, self.offsets, self.half, x)
         if self.kind == "sell":
             return slices.product(self.data, self.indices, self.slices, x)
-        n = self.indptr.size - 1
-        return sp.csr_array((self.data, self.indices, self.indptr), shape=(n, n)) @ x
+        return self.matrix(len(x)) @ x
+
+    def adjoint(self, n):
+        """Return the conjugate transpose, stored by rows where it was sparse.
+
+        Parameters
+        ----------
+        n : int
+            Rows.
+
+        Returns
+        -------
+        Stored
+            A copy.
+        """
+        if self.kind in ("operator", "none"):
+            one, other = self.function, self.function_adjoint
+            return replace(self, function=other, function_adjoint=one)
+        if self.kind == "dense":
+            return replace(self, data=self.data.conj().T.copy())
+        matrix = self.matrix(n).conj().T.tocsr()
+        matrix.sort_indices()
+        return Stored("csr", matrix.data, matrix.indices, matrix.indptr, unit=self.unit)
+
+    def matrix(self, n):
+        """Return what is stored as a matrix, in the order of S.
+
+        Parameters
+        ----------
+        n : int
+            Rows.
+
+        Returns
+        -------
+        csr_array, shape (n, n)
+            Explicit zeros are kept.
+        """
+        if self.kind == "csr":
+            return sp.csr_array((self.data, self.indices, self.indptr), shape=(n, n))
+        if self.kind == "dia":
+            return diagonals.to_csr(self.data, self.offsets, self.half, n)
+        stored = slices.to_csr(self.data, self.indices, self.slices, n)
+        return stored[self.places][:, self.places]
 
     def arranged(self, x):
         """Return a vector of S in the order of what is stored.
@@ -248,7 +290,9 @@ def store(based, dtype, precision, storage=None, foreseen=None):
             f"base; got storage {kind!r}. Leave storage out."
         )
     if matrix is None:
-        return Stored("operator", function=based.composed)
+        return Stored(
+            "operator", function=based.composed, function_adjoint=based.composed_adjoint
+        )
     values = _value_dtype(dtype, precision)
     if based.quick is not None:
         return _store_quickly(based, values, storage, foreseen)

@@ -16,6 +16,7 @@ __all__ = [
     "order_rows",
     "product",
     "reach",
+    "to_csr",
     "to_slices",
 ]
 
@@ -153,7 +154,24 @@ def product(data, indices, table, x):
     ndarray, shape of `x`
         The product.
     """
-    n = x.shape[0]
+    return to_csr(data, indices, table, x.shape[0]) @ x
+
+
+def to_csr(data, indices, table, n):
+    """Return what is stored as a matrix, in the order of the slices.
+
+    Parameters
+    ----------
+    data, indices, table : ndarray
+        As `to_slices` returns them.
+    n : int
+        Rows.
+
+    Returns
+    -------
+    csr_array, shape (n, n)
+        A copy.
+    """
     n_chunks = n // CHUNK
     first = CHUNK * np.arange(n_chunks)[:, None, None] + np.arange(CHUNK)
     rows = [
@@ -165,7 +183,7 @@ def product(data, indices, table, x):
     columns = indices.astype(np.int64)
     if indices.dtype == np.uint16:
         columns += rows - SHIFT
-    return sp.coo_array((data, (rows, columns)), shape=(n, n)) @ x
+    return sp.coo_array((data, (rows, columns)), shape=(n, n)).tocsr()
 
 
 def _table(lengths):

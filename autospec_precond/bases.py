@@ -1,7 +1,7 @@
 """What the polynomial stands on: the operator S whose spectrum it is built for.
 
-With diagonals L and R, S = L A R and M = R p(S) L; for a Hermitian A both are D^(-1/2). With
-a preconditioner B of the user's, S = B A and M = p(B A) B.
+With diagonals L and R, S = L A R and M = R p(S) L; for a Hermitian A both are D^(-1/2).
+With a preconditioner B of the user's, S = B A and M = p(B A) B.
 """
 
 import functools

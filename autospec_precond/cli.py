@@ -86,7 +86,9 @@ def _parser():
 
 
 def _inspect(options):
-    M = make(files.read_matrix(options.matrix, "inspect"), degree=options.degree)
+    M = make(
+        files.read_matrix(options.matrix, "inspect"), solver="cg", degree=options.degree
+    )
     print(M.report.to_json() if options.json else M.report)
     return CONVERGED
 
@@ -103,7 +105,7 @@ def _solve(options):
         x, M, rows = compare.compare(A, b, degree=options.degree, **settings)
     else:
         warmup()  # compilation stays outside the clock
-        M = make(A, degree=options.degree)
+        M = make(A, solver="cg", degree=options.degree)
         setup = M.report.n_products, M.report.seconds
         x, row = compare.run_cg(
             A, b, M, method="autospec", setup=setup, progress=_progress(A, b), **settings

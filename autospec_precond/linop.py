@@ -130,9 +130,9 @@ class PolynomialPreconditioner(LinearOperator):
     -----
     M = R p(L A R) L with diagonals L and R is the same at every application. For a
     Hermitian A both are D^(-1/2), and M is Hermitian and positive definite. It holds its
-    own copy of an explicit A: when A changes, make it again. Several threads may apply one M, and a forked process may.
-    An application allocates its result only; scratch vectors, three per column, are
-    kept for the next one.
+    own copy of an explicit A: when A changes, make it again. Several threads may apply one
+    M, and a forked process may. An application allocates its result only; scratch vectors,
+    three per column, are kept for the next one.
 
     The type of a result is ``np.result_type(M.dtype, x.dtype)``.
 

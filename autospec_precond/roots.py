@@ -93,8 +93,8 @@ class RootPolynomial:
     @property
     def span(self) -> str:
         """Where the roots are, in words."""
-        sizes = np.abs(self.roots)
-        return f"with {len(self.roots)} roots of modulus {sizes.min():.3g} to {sizes.max():.3g}"
+        sizes, count = np.abs(self.roots), len(self.roots)
+        return f"with {count} roots of modulus {sizes.min():.3g} to {sizes.max():.3g}"
 
     def factors(self, unit: float = 1.0) -> np.ndarray:
         """Return the factors of the recurrence that applies p.

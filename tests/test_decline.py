@@ -228,11 +228,10 @@ def test_a_constant_is_certified_as_others_are(high, dtype, rigorous):
 @pytest.mark.parametrize("A", [poisson1d(300), poisson2d(20), complex_hermitian(200)])
 def test_the_storage_foreseen_is_the_one_made(A):
     foreseen = layout.foresee(A, A.dtype, "mixed")
-    stored = layout.store(bases.Based("none", A, A, None, None, A.dtype), A.dtype, "mixed")
+    based = bases.Based("none", A, A, None, None, None, A.dtype)
+    stored = layout.store(based, A.dtype, "mixed")
     assert foreseen.kind == stored.kind
-    given = layout.store(
-        bases.Based("none", A, A, None, None, A.dtype), A.dtype, "mixed", None, foreseen
-    )
+    given = layout.store(based, A.dtype, "mixed", None, foreseen)
     assert np.array_equal(given.data, stored.data)
 
 

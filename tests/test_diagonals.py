@@ -145,7 +145,7 @@ def test_matches_the_reference(n, name, values, vectors, rng):
     if not S.nnz:
         return
     stored = stored_dia(S)
-    for degree in (0, 1, 2, 3, 9):
+    for degree in (1, 2, 3, 9):
         c = rng.standard_normal(degree + 1)
         for shape in COLUMNS:
             for order in "CF":
@@ -203,7 +203,7 @@ def test_no_plan_changes_a_bit(name, values, vectors, columns, rng, monkeypatch)
     stored = stored_dia(by_offsets(n, OFFSETS[name], values, rng))
     c = rng.standard_normal(12)
     x = random_block(rng, (n, *columns), vectors, "F")
-    run = functools.partial(cpu_dia.apply, stored, c, AFFINE, x)
+    run = functools.partial(cpu_dia.apply, stored, clenshaw(c, AFFINE), x)
     plans.plan.cache_clear()
     plain = run(scratch(x)).copy()
     assert np.isfinite(plain).all()
@@ -223,7 +223,7 @@ def test_no_plan_changes_a_bit(name, values, vectors, columns, rng, monkeypatch)
 
 
 @pytest.mark.parametrize("shape", [(257,), (257, 3)])
-@pytest.mark.parametrize("degree", [0, 1, 2, 3, 8])
+@pytest.mark.parametrize("degree", [1, 2, 3, 8])
 def test_what_scratch_holds_has_no_influence(shape, degree, rng):
     stored = stored_dia(by_offsets(257, OFFSETS["five"], np.float64, rng))
     c, x = rng.standard_normal(degree + 1), rng.standard_normal(shape)

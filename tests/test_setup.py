@@ -111,7 +111,8 @@ def test_an_entry_without_a_mirror_is_seen_at_any_border(row, n_threads):
 def test_the_bound_and_products_are_those_of_the_matrix_formed(name, rng):
     A = MATRICES[name](rng)
     double = np.result_type(A.dtype, np.float64)
-    based = bases.Based("jacobi", A, A, 1 / np.sqrt(A.diagonal().real), None, double)
+    scale = 1 / np.sqrt(A.diagonal().real)
+    based = bases.Based("jacobi", A, A, scale, scale, None, double)
     S = scaled.Scaled(A, based.left, 1)
     bound = probing.rigorous_bound(based.matrix)
     assert probing.rigorous_bound(S) == pytest.approx(bound, rel=1e-13)

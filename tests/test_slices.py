@@ -224,7 +224,7 @@ def test_matches_the_reference(n, structure, values, vectors, index, rng, monkey
     monkeypatch.setattr(slices, "WINDOW", 60)
     S = hermitian(n, structure, values, rng)
     stored = stored_sell(S, index)
-    for degree in (0, 1, 2, 3, 9):
+    for degree in (1, 2, 3, 9):
         c = rng.standard_normal(degree + 1)
         for shape in COLUMNS:
             x = random_block(rng, (n, *shape), vectors, "C" if shape == (3,) else "F")
@@ -261,7 +261,7 @@ def test_the_matrices_of_the_twins_have_the_rows_they_promise(rng):
 
 
 @pytest.mark.parametrize("shape", [(257,), (257, 3), (257, 9)])
-@pytest.mark.parametrize("degree", [0, 1, 2, 3, 8])
+@pytest.mark.parametrize("degree", [1, 2, 3, 8])
 def test_what_scratch_holds_has_no_influence(shape, degree, rng):
     stored = stored_sell(hermitian(257, "graph", np.float64, rng))
     c, x = rng.standard_normal(degree + 1), rng.standard_normal(shape)
@@ -294,7 +294,7 @@ def test_no_plan_changes_a_bit(values, vectors, columns, index, rng, monkeypatch
     assert 32 <= reach <= 100
     c = rng.standard_normal(10)
     x = random_block(rng, (n, *columns), vectors)
-    run = functools.partial(cpu_sell.apply, stored, c, AFFINE, x)
+    run = functools.partial(cpu_sell.apply, stored, clenshaw(c, AFFINE), x)
     plans.plan.cache_clear()
     plain = run(scratch(x)).copy()
     assert np.isfinite(plain).all()

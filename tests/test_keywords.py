@@ -23,7 +23,7 @@ A5 = poisson1d(5)
         ("precision", 32, "'single', 'mixed', 'double'"),
         ("kernel", "gpu", "'reference', 'fused'"),
         ("kernel", ["fused"], "'reference', 'fused'"),
-        ("base", "amg", "'none', 'jacobi'"),
+        ("base", "amg", "'none', 'jacobi', 'equilibrate'"),
     ],
 )
 def test_refuses_an_unknown_word_and_names_the_known(name, value, known):
@@ -50,7 +50,7 @@ def test_refuses_an_unknown_word_and_names_the_known(name, value, known):
             "base",
             3,
             TypeError,
-            "base must be 'none', 'jacobi', an .*; got int",
+            "base must be 'none', 'jacobi', 'equilibrate', an .*; got int",
         ),
         (
             "base",

@@ -88,9 +88,17 @@ def make(
         Lanczos steps of the probe, 12 by default.
     diagonal : array_like, shape (n,), optional
         Diagonal of A, for operators that do not show theirs.
+    nullspace : array_like, shape (n, k), optional
+        Vectors that A maps to zero, and that are to be kept out of the solution.
     rng : int, numpy.random.Generator or None, optional
         Source of the start vectors. Two calls with the default give the same M; None
         draws fresh entropy.
+    n_eigenpairs : int, optional
+        For 'lobpcg', which needs it: columns of its X.
+    largest : bool, optional
+        For 'lobpcg': whether the largest eigenvalues are sought.
+    B : sparse array, ndarray or LinearOperator, shape (n, n), optional
+        For 'lobpcg': the right-hand side of the generalised problem A x = λ B x.
 
     Returns
     -------

@@ -25,7 +25,7 @@ def _make(context, **keywords):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ap.UncertifiedWarning)
-            M = ap.make(context.A, **keywords)
+            M = ap.make(context.A, solver=context.solver, **keywords)
     except ValueError as error:
         # A refusal to take a positive definite matrix is a failure, not a limitation.
         if context.kind == "spd":

@@ -55,19 +55,23 @@ def _parser():
 
     look = commands.add_parser("inspect", help="probe a matrix and print the report")
     look.add_argument("matrix", help="Matrix Market (.mtx, .mtx.gz) or SciPy .npz")
-    look.add_argument("--degree", type=int, help="products per application, even")
+    look.add_argument("--degree", type=int, help="products per application")
     look.add_argument("--json", action="store_true", help="print JSON")
     look.set_defaults(run=_inspect)
 
-    solve = commands.add_parser("solve", help="solve A x = b with conjugate gradients")
+    solve = commands.add_parser("solve", help="solve A x = b with one of SciPy's solvers")
     solve.add_argument("matrix", help="Matrix Market (.mtx, .mtx.gz) or SciPy .npz")
     solve.add_argument("rhs", nargs="?", help="b as .mtx or .npy; random by default")
     solve.add_argument("-o", "--output", help="write x to this .npy file")
     solve.add_argument("--rtol", type=float, default=1e-8, help="default: 1e-8")
-    solve.add_argument("--maxiter", type=int, help="outer iterations; default: 10 n")
-    solve.add_argument("--degree", type=int, help="products per application, even")
+    solve.add_argument("--maxiter", type=int, help="iterations; default: 10 n")
+    solve.add_argument("--degree", type=int, help="products per application")
     solve.add_argument("--json", action="store_true", help="print JSON")
     solve.add_argument("--compare", action="store_true", help="add none and Jacobi")
+    for command in (look, solve):
+        command.add_argument(
+            "--solver", choices=compare.SOLVERS, help="default: what suits the class of A"
+        )
     solve.set_defaults(run=_solve)
 
     show = commands.add_parser("demo", help="solve two systems, needs PyAMG")
@@ -86,9 +90,8 @@ def _parser():
 
 
 def _inspect(options):
-    M = make(
-        files.read_matrix(options.matrix, "inspect"), solver="cg", degree=options.degree
-    )
+    A = files.read_matrix(options.matrix, "inspect")
+    M = make(A, solver=options.solver, degree=options.degree)
     print(M.report.to_json() if options.json else M.report)
     return CONVERGED
 
@@ -101,14 +104,15 @@ def _solve(options):
     if options.maxiter is not None and options.maxiter < 1:
         raise ValueError(f"solve: --maxiter must be positive; got {options.maxiter}.")
     settings = {"rtol": options.rtol, "maxiter": options.maxiter}
+    wanted = {"degree": options.degree, "solver": options.solver}
     if options.compare:
-        x, M, rows = compare.compare(A, b, degree=options.degree, **settings)
+        x, M, rows = compare.compare(A, b, **wanted, **settings)
     else:
         warmup()  # compilation stays outside the clock
-        M = make(A, solver="cg", degree=options.degree)
-        setup = M.report.n_products, M.report.seconds
-        x, row = compare.run_cg(
-            A, b, M, method="autospec", setup=setup, progress=_progress(A, b), **settings
+        M = make(A, **wanted)
+        settings |= {"setup": (M.report.n_products, M.report.seconds), "solver": M.solver}
+        x, row = compare.run(
+            A, b, M, method="autospec", progress=_progress(A, b), **settings
         )
         rows = [row]
     if options.output:

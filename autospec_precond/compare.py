@@ -4,12 +4,16 @@ import time
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, cg
+from scipy.sparse.linalg import LinearOperator, bicgstab, cg, gmres, minres
 
 from .build import make
 from .kernels import warmup
 
-__all__ = ["Row", "compare", "jacobi", "run_cg", "table"]
+__all__ = ["SOLVERS", "Row", "compare", "jacobi", "run", "table"]
+
+SOLVERS = {"cg": cg, "minres": minres, "gmres": gmres, "bicgstab": bicgstab}
+
+RESTART = 30  # iterations of GMRES before it starts again
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Row:
         return asdict(self)
 
 
-def run_cg(A, b, M, *, method, rtol, maxiter=None, setup=(0, 0.0), progress=None):
-    """Solve with SciPy's cg and count.
+def run(A, b, M, *, method, rtol, maxiter=None, setup=(0, 0.0), progress=None, solver="cg"):
+    """Solve with one of SciPy's solvers and count.
 
     Parameters
     ----------
@@ -67,11 +71,13 @@ def run_cg(A, b, M, *, method, rtol, maxiter=None, setup=(0, 0.0), progress=None
     rtol : float
         Relative residual norm to reach.
     maxiter : int, optional
-        Outer iterations allowed.
+        Iterations allowed.
     setup : tuple of (int, float), optional
         Products and seconds that making M has taken.
     progress : callable, optional
-        Called with (iterations, x) after each.
+        Called with (iterations, x) after each; of 'gmres' after each restart.
+    solver : str, optional
+        One of `SOLVERS`; 'gmres' starts again after 30 iterations.
 
     Returns
     -------
@@ -80,19 +86,34 @@ def run_cg(A, b, M, *, method, rtol, maxiter=None, setup=(0, 0.0), progress=None
     row : Row
         Counts.
     """
-    iterations = 0
+    iterations = applications = 0
 
     def _count(x):
         nonlocal iterations
-        iterations += 1
+        iterations += RESTART if solver == "gmres" else 1
         if progress is not None:
             progress(iterations, x)
 
+    def _product(x):
+        nonlocal applications
+        applications += 1
+        return A @ x
+
+    settings = {"maxiter": maxiter, "callback": _count}
+    if solver == "gmres":
+        cycles = None if maxiter is None else -(-maxiter // RESTART)
+        settings |= {"maxiter": cycles, "restart": RESTART, "callback_type": "x"}
+    # Counted beside: SciPy's own calls of A cost the same with and without.
+    counted = LinearOperator(A.shape, matvec=_product, dtype=A.dtype)
     began = time.perf_counter()
-    x, info = cg(A, b, M=M, rtol=rtol, maxiter=maxiter, callback=_count)
+    given = A if solver == "cg" else counted
+    x, info = SOLVERS[solver](given, b, M=M, rtol=rtol, **settings)
     seconds = time.perf_counter() - began
     degree = getattr(M, "degree", 0)
-    products = setup[0] + iterations * (degree + 1)
+    # One application of M for each product with A, but for a few at the ends.
+    outer = iterations if solver == "cg" else applications
+    products = setup[0] + outer * (degree + 1)
+    iterations = outer if solver == "gmres" else iterations
     norm = float(np.linalg.norm(b))
     residual = float(np.linalg.norm(b - A @ x)) / (norm or 1.0)
     return x, Row(method, info == 0, iterations, products, setup[1], seconds, residual)
@@ -104,7 +125,7 @@ def jacobi(A):
     Parameters
     ----------
     A : sparse array or ndarray, shape (n, n)
-        With a positive diagonal.
+        Without a zero on the diagonal.
 
     Returns
     -------
@@ -115,13 +136,13 @@ def jacobi(A):
     return LinearOperator(A.shape, matvec=lambda x: inverse * x.ravel(), dtype=A.dtype)
 
 
-def compare(A, b, *, rtol=1e-8, maxiter=None, degree=None):
+def compare(A, b, *, rtol=1e-8, maxiter=None, degree=None, solver=None):
     """Solve one system three times: without, with Jacobi, and with `make`.
 
     Parameters
     ----------
     A : sparse array or ndarray, shape (n, n)
-        Hermitian positive definite.
+        Matrix.
     b : ndarray, shape (n,)
         Right-hand side.
     rtol : float, optional
@@ -130,6 +151,8 @@ def compare(A, b, *, rtol=1e-8, maxiter=None, degree=None):
         Outer iterations allowed.
     degree : int, optional
         As of `make`.
+    solver : str, optional
+        One of `SOLVERS`; the one that `make` finds suitable by default.
 
     Returns
     -------
@@ -138,15 +161,16 @@ def compare(A, b, *, rtol=1e-8, maxiter=None, degree=None):
     M : PolynomialPreconditioner
         What `make` returned.
     rows : list of Row
-        One per method.
+        One per method; without Jacobi where the diagonal does not allow it.
     """
     warmup()  # compilation stays outside the clock
-    M = make(A, solver="cg", degree=degree)  # first: it refuses what is no system for CG
-    rows = []
-    for method, other in (("none", None), ("Jacobi", jacobi(A))):
-        rows.append(run_cg(A, b, other, method=method, rtol=rtol, maxiter=maxiter)[1])
+    M = make(A, solver=solver, degree=degree)  # first: it refuses what does not suit
+    settings = {"rtol": rtol, "maxiter": maxiter, "solver": M.solver}
+    rows = [run(A, b, None, method="none", **settings)[1]]
+    if A.diagonal().all() and (M.solver != "minres" or (A.diagonal().real > 0).all()):
+        rows.append(run(A, b, jacobi(A), method="Jacobi", **settings)[1])
     setup = M.report.n_products, M.report.seconds
-    x, row = run_cg(A, b, M, method="autospec", rtol=rtol, maxiter=maxiter, setup=setup)
+    x, row = run(A, b, M, method="autospec", setup=setup, **settings)
     return x, M, [*rows, row]
 
 

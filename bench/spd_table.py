@@ -19,7 +19,7 @@ import scipy.io
 import scipy.sparse as sp
 
 import autospec_precond as ap
-from autospec_precond.compare import jacobi, run_cg
+from autospec_precond.compare import jacobi, run
 
 RTOL = 1e-8
 
@@ -69,7 +69,7 @@ def measure(name, A, options):
 
     def solve(M, method, setup=(0, 0.0)):
         maxiter = budget // (getattr(M, "degree", 0) + 1)
-        row = run_cg(A, b, M, method=method, rtol=RTOL, maxiter=maxiter, setup=setup)[1]
+        row = run(A, b, M, method=method, rtol=RTOL, maxiter=maxiter, setup=setup)[1]
         return row.to_dict()
 
     try:
@@ -99,7 +99,7 @@ def measure(name, A, options):
 def iterations(A, M, seed, budget):
     b = np.random.default_rng(seed).standard_normal(A.shape[0]).astype(A.dtype)
     maxiter = budget // (M.degree + 1)
-    return run_cg(A, b, M, method="", rtol=RTOL, maxiter=maxiter)[1].iterations
+    return run(A, b, M, method="", rtol=RTOL, maxiter=maxiter)[1].iterations
 
 
 def failed(record):

@@ -181,7 +181,7 @@ MATRICES = {
 def test_bad_matrices(command, text, tmp_path, capsys):
     path = tmp_path / "A.npz"
     sp.save_npz(path, sp.csr_array(MATRICES[text]))
-    bad(f"make: {text}", capsys, *command, str(path))
+    bad(f"make: {text}", capsys, *command, "--solver", "cg", str(path))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,29 @@ def test_rows_count_what_was_spent(rng):
     b = rng.standard_normal(144)
     setup = M.report.n_products, 0.0
     operator = LinearOperator(A.shape, matvec=lambda x: counted @ x, dtype=float)
-    _, row = compare.run_cg(operator, b, M, method="autospec", rtol=1e-8, setup=setup)
+    _, row = compare.run(operator, b, M, method="autospec", rtol=1e-8, setup=setup)
     assert row.converged
     # One more for the residual at the end.
     assert counted.n_products - 1 - row.products in (0, M.degree)
+
+
+@pytest.mark.parametrize(
+    ("solver", "options"),
+    [("gmres", []), ("bicgstab", ["--solver", "bicgstab"]), ("gmres", ["--compare"])],
+)
+def test_solves_a_general_system_with_a_solver_that_suits_it(
+    solver, options, tmp_path, capsys
+):
+    n = 400
+    A = sp.diags_array([-1.3, 2.2, -0.7], offsets=[-1, 0, 1], shape=(n, n))
+    sp.save_npz(tmp_path / "A.npz", A.tocsr())
+    np.save(tmp_path / "b.npy", np.ones(n))
+    files = [str(tmp_path / name) for name in ("A.npz", "b.npy")]
+    out = str(tmp_path / "x.npy")
+    assert cli.main(["solve", *files, "-o", out, "--json", *options]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["report"]["solver"] == solver
+    row = result["rows"][-1]
+    assert row["products"] >= (row["iterations"] + 1) * (result["report"]["degree"] + 1)
+    residual = np.linalg.norm(np.ones(n) - A @ np.load(out))
+    assert residual <= 1e-7 * np.sqrt(n)

@@ -33,7 +33,7 @@ def make(
     engine: str | os.PathLike | None = None,
     polynomial: Polynomial | RootPolynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
-    storage: Literal["csr", "dia", "sell"] | None = None,
+    storage: Literal["csr", "dia", "sell", "fields"] | None = None,
     kernel: Literal["reference", "fused"] | None = None,
     n_threads: int | None = None,
     n_probe: int | None = None,
@@ -74,7 +74,7 @@ def make(
     precision : {'single', 'mixed', 'double'}, optional
         float32 values and vectors; float32 values and vectors of A's precision (the
         default); values and vectors in double.
-    storage : {'csr', 'dia', 'sell'}, optional
+    storage : {'csr', 'dia', 'sell', 'fields'}, optional
         How an explicit sparse A is stored for the products: by rows; by diagonals (at
         most 128); or by slices, rows of equal length in an order of our own. By default
         diagonals where they take fewer bytes than rows, else slices for a large A with

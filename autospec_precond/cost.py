@@ -171,7 +171,7 @@ class Costs:
             order by all threads.
         """
         traffic = 4 * 8 * self.n
-        if self.kind == "sell" and self.fused:
+        if self.kind in ("sell", "fields") and self.fused:
             seconds = _moved(traffic, TIMES["arrange"]) / self.n_threads**_THREADS
         else:
             seconds = _moved(traffic, TIMES["vectors"])

@@ -213,7 +213,7 @@ class PolynomialPreconditioner(LinearOperator):
 
     @property
     def storage(self) -> str:
-        """How A is stored: 'csr', 'dia', 'sell', 'dense' or 'operator'."""
+        """How A is stored: 'csr', 'dia', 'sell', 'fields', 'dense' or 'operator'."""
         return self._parts.stored.kind
 
     @property

@@ -16,7 +16,9 @@ __all__ = [
 
 KERNELS = ("reference", "fused")
 
-_FUSED = {"csr": "cpu", "dia": "cpu_dia", "sell": "cpu_sell"}  # modules by kind of `Stored`
+# Modules by kind of `Stored`.
+_FUSED = {"csr": "cpu", "dia": "cpu_dia", "sell": "cpu_sell", "fields": "cpu_fields"}
+_SWEPT = ("dia", "sell", "fields")  # several products per sweep over the rows
 
 
 def select(kind, kernel=None):
@@ -87,7 +89,7 @@ def block_order(kind, kernel):
     str
         'C' or 'F'.
     """
-    return "F" if kind in ("dia", "sell") and kernel == "fused" else "C"
+    return "F" if kind in _SWEPT and kernel == "fused" else "C"
 
 
 def choose_threads(stored, kernel, n, degree, vector_bytes):
@@ -113,7 +115,8 @@ def choose_threads(stored, kernel, n, degree, vector_bytes):
     # Threads meet twice in an application by diagonals, in slices after two products or
     # more, else after each. A byte takes about 4 times as long as by diagonals in rows,
     # and 1.5 times in slices.
-    between = {"csr": 4, "sell": 3, "dia": degree / 2}[stored.kind] * n_bytes
+    few = degree / 2
+    between = {"csr": 4, "sell": 3, "dia": few, "fields": few}[stored.kind] * n_bytes
     if between < plans.WORTH_THREADS:
         return 1
     from . import cpu
@@ -136,11 +139,12 @@ def powers_per_sweep(stored, kernel, n, degree, vector_bytes):
     Returns
     -------
     int
-        One for every storage but diagonals and slices.
+        One for rows and what is not explicit.
     """
-    if kernel != "fused" or stored.kind not in ("dia", "sell") or degree == 0:
+    if kernel != "fused" or stored.kind not in _SWEPT or degree == 0:
         return 1
-    row_bytes = plans.row_bytes(stored, n, vector_bytes)
+    n //= stored.n_fields
+    row_bytes = plans.row_bytes(stored, n, stored.n_fields * vector_bytes)
     grain = plans.grain(stored.kind)
     return plans.powers_per_sweep(n, degree, plans.reach(stored), row_bytes, grain)
 
@@ -163,6 +167,6 @@ def warmup() -> None:
     >>> autospec_precond.warmup()
     """
     names = "cpu cpu_cg cpu_dia cpu_inside cpu_order cpu_rows cpu_scale cpu_sell cpu_setup"
-    for name in names.split():
+    for name in [*names.split(), "cpu_streams"]:
         module = importlib.import_module(f".{name}", __name__)
         module.warmup()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from . import diagonals, slices
+from . import diagonals, fields, scaled, slices
 
 __all__ = [
     "PRECISIONS",
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 PRECISIONS = ("single", "mixed", "double")
-STORAGES = ("csr", "dia", "sell")
+STORAGES = ("csr", "dia", "sell", "fields")
 
 # Rows from which on it pays to compile for many diagonals.
 _LARGE = 100_000
@@ -27,6 +27,8 @@ _LARGE = 100_000
 # Below so many rows a whole solve takes less time than to compile for one more number of
 # diagonals: 1.7 s for 13 (nos3, 960 rows, solved in 10 ms).
 _SMALL = 20_000
+
+_ARRAYS = ("data", "indices", "indptr", "offsets", "slices", "rests", "places")
 
 _SAMPLE = 128  # rows that are looked at before all are
 # Rows from which on an order of short rows is looked for, in the time of 10 to 25 products
@@ -41,24 +43,32 @@ class Stored:
     Attributes
     ----------
     kind : str
-        'csr', 'dia', 'sell', 'dense' or 'operator'.
+        'csr', 'dia', 'sell', 'fields', 'dense' or 'operator'.
     data : ndarray or None
         Values: (nnz,) for 'csr' and 'sell', (n, n) for 'dense'; for 'dia' as
-        `diagonals.to_diagonals` returns them.
+        `diagonals.to_diagonals` returns them, for 'fields' as `fields.from_scaled` does.
     indices : ndarray or None
         Of 'csr', in the width SciPy gave them; of 'sell', as `slices.to_slices` returns
-        them.
+        them; of 'fields', of the rests.
     indptr : ndarray or None
-        Of 'csr', in the width SciPy gave it.
+        Of 'csr', in the width SciPy gave it; of 'fields', of the rests.
     offsets : ndarray or None
-        Of 'dia': column less row of the diagonals stored, in rising order.
+        Of 'dia': column less row of the diagonals stored, in rising order. Of 'fields': as
+        `fields.from_scaled` returns them.
     half : bool
         Of 'dia': whether diagonals above the main one stand for those below it, too.
     slices : ndarray or None
-        Of 'sell': as `slices.to_slices` returns them.
+        Of 'sell': as `slices.to_slices` returns them. Of 'fields': rows of the rests.
+    rests : ndarray or None
+        Of 'fields': values of the rests.
+    n_fields : int
+        Of 'fields': unknowns of a node, else 1.
+    reach : int
+        Of 'fields': how far entries are from their row, in nodes.
     places : ndarray or None
-        Of 'sell': row and column i of S is row and column places[i] of what is stored.
-        Kernels and `product` take and return vectors in the order of what is stored.
+        Of 'sell' and 'fields': row and column i of S is row and column places[i] of what
+        is stored. Kernels and `product` take and return vectors in the order of what is
+        stored.
     function, function_adjoint : callable or None
         The products of 'operator' and of its adjoint.
     unit : float
@@ -72,6 +82,9 @@ class Stored:
     offsets: np.ndarray | None = None
     half: bool = False
     slices: np.ndarray | None = None
+    rests: np.ndarray | None = None
+    n_fields: int = 1
+    reach: int = 0
     places: np.ndarray | None = None
     function: object = None
     function_adjoint: object = None
@@ -80,7 +93,7 @@ class Stored:
     @property
     def n_bytes(self):
         """Number of bytes that a product reads of it; 0 for an operator."""
-        arrays = (self.data, self.indices, self.indptr, self.offsets, self.slices)
+        arrays = (getattr(self, name) for name in _ARRAYS if name != "places")
         return sum(array.nbytes for array in arrays if array is not None)
 
     def product(self, x):
@@ -104,6 +117,8 @@ class Stored:
             return diagonals.product(self.data, self.offsets, self.half, x)
         if self.kind == "sell":
             return slices.product(self.data, self.indices, self.slices, x)
+        if self.kind == "fields":
+            return fields.to_csr(self, len(x)) @ x
         return self.matrix(len(x)) @ x
 
     def adjoint(self, n):
@@ -145,7 +160,10 @@ class Stored:
             return sp.csr_array((self.data, self.indices, self.indptr), shape=(n, n))
         if self.kind == "dia":
             return diagonals.to_csr(self.data, self.offsets, self.half, n)
-        stored = slices.to_csr(self.data, self.indices, self.slices, n)
+        if self.kind == "fields":
+            stored = fields.to_csr(self, n)
+        else:
+            stored = slices.to_csr(self.data, self.indices, self.slices, n)
         return stored[self.places][:, self.places]
 
     def arranged(self, x):
@@ -191,8 +209,7 @@ class Stored:
             Itself, but for read-only arrays: shared memory hands such on, and Numba
             would compile the kernel again for them.
         """
-        names = ("data", "indices", "indptr", "offsets", "slices", "places")
-        arrays = {name: getattr(self, name) for name in names}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         copies = {k: a.copy() for k, a in arrays.items() if not _may_be_written(a)}
         return replace(self, **copies) if copies else self
 
@@ -209,11 +226,14 @@ class Foreseen:
         Bytes of values and indices.
     offsets : ndarray or None
         Of the diagonals.
+    streams : Streams or None
+        Of 'fields'.
     """
 
     kind: str
     n_bytes: int
     offsets: np.ndarray | None = None
+    streams: fields.Streams | None = None
 
 
 def vector_dtype(dtype, precision):
@@ -267,8 +287,9 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     precision : str
         'single', 'mixed' or 'double'; float32 values but for 'double'.
     storage : str, optional
-        'csr', 'dia' or 'sell'. By default diagonals where they take fewer bytes than
-        rows; else slices for many short rows, whose order is worth being looked for.
+        'csr', 'dia', 'sell' or 'fields'. By default diagonals, of each unknown of a node
+        where there are several, if they take fewer bytes than rows; else slices for many
+        short rows, whose order is worth being looked for.
     foreseen : Foreseen, optional
         What `foresee` has found for this matrix.
 
@@ -305,7 +326,10 @@ def store(based, dtype, precision, storage=None, foreseen=None):
     data = (data / unit).astype(values)
     if not sp.issparse(matrix):
         return Stored("dense", data, unit=unit)
-    offsets = _offsets_of(matrix, values, storage, foreseen)
+    streams, offsets = _diagonals_of(matrix, values, storage, foreseen)
+    if streams is not None:
+        parts, _ = fields.from_scaled(_unscaled(matrix), streams, unit, values)
+        return Stored("fields", **parts, unit=unit)
     if offsets is not None:
         data, offsets, half = diagonals.to_diagonals(matrix, data, offsets)
         return Stored("dia", data, offsets=offsets, half=half, unit=unit)
@@ -320,17 +344,21 @@ def store(based, dtype, precision, storage=None, foreseen=None):
 def _store_quickly(based, values, storage, foreseen):
     """Do so for a large matrix: S is scaled while it is written."""
     matrix, S = based.source, based.quick
-    offsets = _offsets_of(matrix, values, storage, foreseen, S)
+    streams, offsets = _diagonals_of(matrix, values, storage, foreseen, S)
     needed = power_of_two(S.largest())
     for _ in range(3):  # one round as a rule; the unit need only be near the largest entry
         unit = needed
-        if offsets is not None:
+        if streams is not None:
+            parts, largest = fields.from_scaled(S, streams, unit, values)
+        elif offsets is not None:
             data, kept, half, largest = diagonals.from_scaled(S, offsets, unit, values)
         else:
             data, largest = S.values(unit, values)
         needed = power_of_two(largest)
         if needed == unit:
             break
+    if streams is not None:
+        return Stored("fields", **parts, unit=unit)
     if offsets is not None:
         return Stored("dia", data, offsets=kept, half=half, unit=unit)
     pattern = S.pattern
@@ -342,10 +370,44 @@ def _store_quickly(based, values, storage, foreseen):
     return Stored("csr", data, pattern.indices.copy(), pattern.indptr.copy(), unit=unit)
 
 
-def _offsets_of(matrix, values, storage, foreseen, quick=None):
+def _unscaled(matrix):
+    return scaled.Scaled(matrix, None, 1)
+
+
+def _diagonals_of(matrix, values, storage, foreseen, quick=None):
+    """Return streams and offsets of diagonals, both None where other storages are better."""
     if foreseen is not None:
-        return foreseen.offsets
-    return _offsets(matrix, values, storage, quick) if storage in ("dia", None) else None
+        return foreseen.streams, foreseen.offsets
+    streams = _streams(matrix, values, storage, quick)
+    if streams is not None or storage not in ("dia", None):
+        return streams, None
+    return None, _offsets(matrix, values, storage, quick)
+
+
+def _streams(matrix, values, storage, quick=None):
+    """Return the streams of 'fields', or None where it is not to be used."""
+    n = matrix.shape[0]
+    if storage not in (None, "fields") or (storage is None and n < _SMALL):
+        return None
+    usual, most = diagonals.N_DIAGONALS
+    limit = most if storage == "fields" or n >= _LARGE else usual
+    streams = None
+    if n < 2**31 and fields.guess(matrix, limit) is not None:
+        streams = fields.find(quick or _unscaled(matrix), limit)
+    if storage == "fields":
+        if streams is None:
+            raise ValueError(
+                f"make: storage='fields' needs several unknowns per node, the same number "
+                f"for each, coupled along up to {limit} diagonals each; got a matrix "
+                f"without. Leave storage out."
+            )
+        return streams
+    if streams is None or values.kind == "c":
+        return None
+    size = fields.n_bytes(n, streams, values.itemsize, False)
+    return (
+        streams if size < matrix.nnz * (values.itemsize + matrix.indices.itemsize) else None
+    )
 
 
 def _many_short_rows(matrix):
@@ -375,7 +437,10 @@ def foresee(matrix, dtype, precision, quick=None):
     values = _value_dtype(dtype, precision)
     if not sp.issparse(matrix):
         return Foreseen("dense", matrix.size * values.itemsize)
-    offsets = _offsets(matrix, values, None, quick)
+    streams, offsets = _diagonals_of(matrix, values, None, None, quick)
+    if streams is not None:
+        size = fields.n_bytes(matrix.shape[0], streams, values.itemsize, False)
+        return Foreseen("fields", size, streams=streams)
     if offsets is None:
         if _many_short_rows(matrix):  # indices of 16 bits where the order is good
             return Foreseen("sell", matrix.nnz * (values.itemsize + 2))

@@ -373,6 +373,84 @@ class Scaled:
         # As many below as above, and each has its mirror: then all above have theirs.
         return data, max(largest), min(below) >= 0 and sum(below) == sum(above)
 
+    def count_by_fields(self, known, n_fields):
+        """Count the entries of each unknown of a node on each diagonal.
+
+        Parameters
+        ----------
+        known : ndarray of int64
+            Offsets of all diagonals.
+        n_fields : int
+            Unknowns of a node.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_fields, n_known)
+            Number of entries.
+        """
+        from . import cpu_streams
+
+        rest = *self.arrays[:2], self._rows(known), n_fields, known.size
+        return sum(self.run(cpu_streams.count, *rest))
+
+    def by_fields(self, known, slots, length, unit, dtype, allowed):
+        """Write the entries of S / unit, diagonal by diagonal of each unknown of a node.
+
+        Parameters
+        ----------
+        known : ndarray of int64
+            Offsets of all diagonals.
+        slots : ndarray of int64, shape (n_fields, n_known)
+            What becomes of an entry, see `fields`.
+        length : int
+            Of a row of the result.
+        unit : float
+            A power of two.
+        dtype : dtype
+            Of the entries.
+        allowed : float
+            Difference of mirrored entries, relative to the one above.
+
+        Returns
+        -------
+        data : ndarray, shape (n_stored, length)
+            Those that have a stream.
+        rests : tuple of ndarray
+            Those that have none: rows, where each begins, columns, values. Rows and columns
+            unknown by unknown.
+        largest : float
+            Of the entries of S.
+        agrees : bool
+            Whether every entry stored has its mirror, where mirrors are not stored.
+        """
+        from . import cpu_streams
+
+        n, n_fields = self.shape[0], len(slots)
+        data = np.zeros((int(slots.max()) + 1, length), dtype)
+        lengths = np.empty(n, np.int32)
+        matrix = *self.arrays, self.scale, 1.0 / unit, self._rows(known), slots
+        rest = *matrix, length, allowed, data.reshape(-1)
+        found = self.run(cpu_streams.fill, *rest, lengths)
+        largest, above, below = zip(*found, strict=True)
+        if slots.min() < -1:
+            # Now those whose mirror was written by the task before.
+            reach = int(np.abs(known).max())
+            borders = [(lo, min(hi, lo + reach)) for lo, hi in self.ranges[1:]]
+            below += tuple(ranges.run(cpu_streams.compare, borders, self.n_threads, *rest))
+            # As many below as above, and each has its mirror: then all above have theirs.
+            if min(below) < 0 or sum(below) != sum(above):
+                return data, None, max(largest), False
+        rows = np.flatnonzero(lengths)
+        rows = np.concatenate([rows[rows % n_fields == r] for r in range(n_fields)])
+        starts = np.concatenate([[0], np.cumsum(lengths[rows], dtype=np.int64)])
+        columns, values = np.empty(starts[-1], np.int64), np.empty(starts[-1], dtype)
+        if rows.size:
+            pieces = ranges.even(rows.size, self.n_threads)
+            more = rows, starts, columns, values
+            ranges.run(cpu_streams.rests, pieces, self.n_threads, *matrix, *more)
+        places = rows % n_fields * (n // n_fields) + rows // n_fields
+        return data, (places, starts, columns, values), max(largest), True
+
     def _rows(self, offsets):
         n = self.shape[0]
         row_of = np.full(2 * n - 1, -1, np.int16)

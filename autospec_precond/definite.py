@@ -127,7 +127,7 @@ def _costs(operand, stored, precision, vectors, kernel=None, n_threads=None):
         8 if kind == "operator" or precision == "double" else 4,
         vectors.itemsize,
         kernel == "fused",
-        stored.n_bytes if kind in ("dia", "sell") else None,
+        stored.n_bytes if kind in ("dia", "sell", "fields") else None,
         kind,
         n_threads
         or kernels.choose_threads(stored, kernel, n, cost.CANDIDATES[-1], vectors.itemsize),

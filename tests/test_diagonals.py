@@ -318,7 +318,11 @@ def test_bytes_are_counted_as_they_are_stored():
 @pytest.mark.parametrize(
     ("A", "given", "message"),
     [
-        (poisson1d(5), {"storage": "bsr"}, "one of 'csr', 'dia', 'sell'; got 'bsr'"),
+        (
+            poisson1d(5),
+            {"storage": "bsr"},
+            "one of 'csr', 'dia', 'sell', 'fields'; got 'bsr'",
+        ),
         (
             sp.csr_array(np.eye(200) + 1e-3),
             {"storage": "dia"},

@@ -1,6 +1,7 @@
-"""Loops of `make` that count and write the diagonals of each unknown of a node (`fields`).
+"""Loops of `make` that count and write the diagonals of each unknown of a node.
 
-As in `cpu_setup`, each is one pass over some rows of A, and S is scaled while it is written.
+For `fields`. As in `cpu_setup` each is a pass over some rows of A, and S is scaled while it
+is written.
 """
 
 import numpy as np

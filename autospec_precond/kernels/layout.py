@@ -375,7 +375,7 @@ def _unscaled(matrix):
 
 
 def _diagonals_of(matrix, values, storage, foreseen, quick=None):
-    """Return streams and offsets of diagonals, both None where other storages are better."""
+    """Return streams and offsets of diagonals, None where these are not the best."""
     if foreseen is not None:
         return foreseen.streams, foreseen.offsets
     streams = _streams(matrix, values, storage, quick)

@@ -287,17 +287,17 @@ def few_entries(n_offsets, period):
 def test_fewest_bytes(monkeypatch):
     assert ap.make(poisson2d(20), degree=2).storage == "dia"
     # A small matrix is not worth a kernel that `warmup` has not compiled.
-    assert ap.make(few_entries(12, 2), degree=2).storage == "csr"
+    assert ap.make(few_entries(12, 3), degree=2).storage == "csr"
     assert ap.make(poisson2d(20) * (1 + 0j), degree=2).storage == "csr"
     monkeypatch.setattr(layout, "_SMALL", 400)
-    assert ap.make(few_entries(12, 2), degree=2).storage == "dia"
+    assert ap.make(few_entries(12, 3), degree=2).storage == "dia"
     assert ap.make(poisson2d(20) * (1 + 0j), degree=2).storage == "dia"
-    # 12 diagonals of which every 20th entry is there: rows take fewer bytes.
-    A = few_entries(12, 20)
+    # 12 diagonals of which every 7th entry is there: rows take fewer bytes.
+    A = few_entries(12, 7)
     assert ap.make(A, degree=2).storage == "csr"
     assert ap.make(A, degree=2, storage="dia").storage == "dia"
     # 33 diagonals: compiling for them pays for a large matrix only.
-    A = few_entries(16, 2)
+    A = few_entries(16, 3)
     assert ap.make(A, degree=2).storage == "csr"
     assert ap.make(A, degree=2, storage="dia").storage == "dia"
     monkeypatch.setattr(layout, "_LARGE", 400)

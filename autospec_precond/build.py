@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import checks, classes, kernels
+from . import checks, classes, classify, kernels
 from .errors import UncertifiedWarning
 from .kernels import layout
 from .linop import Parts, PolynomialPreconditioner
@@ -17,6 +17,7 @@ from .polynomial import Polynomial
 from .report import Report
 from .request import Request, as_state
 from .roots import RootPolynomial
+from .signed import SignedPolynomial
 
 __all__ = ["make"]
 
@@ -31,7 +32,7 @@ def make(
     base: Any = None,
     degree: int | Literal["measure"] | None = None,
     engine: str | os.PathLike | None = None,
-    polynomial: Polynomial | RootPolynomial | dict | str | None = None,
+    polynomial: Polynomial | SignedPolynomial | RootPolynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
     storage: Literal["csr", "dia", "sell", "fields"] | None = None,
     kernel: Literal["reference", "fused"] | None = None,
@@ -209,10 +210,10 @@ def make(
     )
     for text in choice.unproved:
         warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
-    return _preconditioner(choice, operand, A, n_threads, began)
+    return _preconditioner(choice, operand, A, assume_a, n_threads, began)
 
 
-def _preconditioner(choice, operand, A, n_threads, began):
+def _preconditioner(choice, operand, A, assume_a, n_threads, began):
     """Put together what was chosen."""
     n, stored, kernel = operand.n, choice.stored, choice.kernel
     vector_dtype = layout.vector_dtype(operand.dtype, choice.precision)
@@ -240,6 +241,7 @@ def _preconditioner(choice, operand, A, n_threads, began):
         n_products=choice.n_products,
         seconds=time.perf_counter() - began,
         notes=(*operand.notes, *choice.notes),
+        seen=classify.seen(choice, assume_a),
     )
     return PolynomialPreconditioner(
         Parts(
@@ -258,5 +260,6 @@ def _preconditioner(choice, operand, A, n_threads, began):
             A=A,
             is_hermitian=choice.kind != "gen",
             is_positive=choice.kind == "pos",
+            null=choice.null,
         )
     )

@@ -11,6 +11,7 @@ from . import blas, certificate, classical, cost, kernels, probing
 from .errors import NotPositiveError
 from .kernels.layout import power_of_two
 from .linop import core
+from .nullspace import projected
 from .polynomial import Polynomial
 from .sums import norm
 
@@ -35,6 +36,8 @@ class Chooser:
         Of the vectors in the recurrence.
     rng : numpy.random.Generator
         Source of the start vectors.
+    null : ndarray, shape (n, k), or None
+        Orthonormal null vectors of S, left out of the start vector of the probe.
 
     Attributes
     ----------
@@ -64,8 +67,9 @@ class Chooser:
         Those of them that the caller is to be warned of.
     """
 
-    def __init__(self, based, vector_dtype, rng):
+    def __init__(self, based, vector_dtype, rng, null=None):
         self.based = based
+        self.null = null
         self.vector_dtype = vector_dtype
         self.rng = rng
         self.stored, self.kernel = None, "reference"
@@ -160,7 +164,8 @@ class Chooser:
             return self.declined
 
         enough = None if hopes is None else declines
-        quick = seen is not None and self.based.n >= _GLANCE
+        quick = seen is not None and self.based.n >= _GLANCE and self.null is None
+        start = None if self.null is None else (self._start_without_null(), None)
         if hopes is not None and quick and n_steps > _ASKED[0]:
             found = self._look(
                 _ASKED[0],
@@ -169,7 +174,7 @@ class Chooser:
                 False,
             )
         if not self.declined:
-            found = self._look(n_steps, enough, bounded=bounded)
+            found = self._look(n_steps, enough, start, bounded)
         self.found, self.last = found
         theta = self.found.ritz_values
         if not np.isfinite(theta).all() or not np.isfinite(self.found.high):
@@ -181,8 +186,8 @@ class Chooser:
         if theta[-1] <= 0 or theta[0] < -below * theta[-1]:
             raise NotPositiveError(
                 "make: A must be positive definite; got a Ritz value of "
-                f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). For an indefinite A use "
-                "minres, or gmres, without this preconditioner."
+                f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). For an indefinite A "
+                "pass solver='minres' or 'gmres'."
             )
         self._set_unit(self.found.high)
         if self.found.n_steps < n_steps and not self.last.any():
@@ -194,6 +199,10 @@ class Chooser:
             self._judge(hopes(hopes.cache_info().currsize > 1))
             self.notes.append(f"declined after {self.found.n_steps} steps of the probe")
             self._take_base()
+
+    def _start_without_null(self):
+        start = self.rng.standard_normal(self.based.n).astype(self.based.dtype)
+        return projected(start, self.null)
 
     def _look(self, n_steps, enough, seen=None, bounded=True):
         found = probing.probe_operator(

@@ -1,14 +1,19 @@
 """Which class of matrices A belongs to, and who chooses for it."""
 
-from . import definite, general, indefinite, lobpcg
+from dataclasses import replace
+
+from . import classify, definite, general, indefinite, lobpcg, nullspace
 from .errors import NotHermitianError, NotPositiveError
+from .operands import check_hermitian
 from .roots import RootPolynomial
+from .signed import SignedPolynomial
 
 __all__ = ["choose"]
 
 # Solvers that take a Hermitian A only, and those that take a positive definite one only.
 _HERMITIAN = ("cg", "minres", "lobpcg")
 _POSITIVE = ("cg",)
+_GENERAL = ("gmres", "bicgstab")
 
 
 def choose(request):
@@ -29,20 +34,60 @@ def choose(request):
     TypeError, ValueError
         If A does not suit the solver named, or a keyword does not suit the class.
     """
-    if request.solver == "lobpcg":
+    solver, assumed = request.solver, request.assume_a
+    classify.check_solver(solver, assumed, request.operand, "make")
+    if solver == "lobpcg":
         return lobpcg.choose(request)
-    by_roots = isinstance(request.state.get("polynomial"), RootPolynomial)
-    if request.assume_a == "gen" or (by_roots and request.assume_a is None):
-        return general.choose(request)
-    if request.assume_a == "her":
-        return indefinite.choose(request)
+    given = request.state.get("polynomial")
+    if assumed == "gen" or (isinstance(given, RootPolynomial) and assumed is None):
+        return _general(request)
+    null, note, spent = nullspace.find(request.operand, request.nullspace, "make")
+    request = replace(request, null=null)
+    choice = _hermitian(request)
+    if choice.kind != "gen" and note:
+        choice = replace(choice, notes=(*choice.notes, note))
+    return replace(choice, n_products=choice.n_products + spent)
+
+
+def _hermitian(request):
+    """Choose for a positive definite A; go on to other classes as they show."""
+    solver, assumed = request.solver, request.assume_a
+    if assumed == "her" or isinstance(request.state.get("polynomial"), SignedPolynomial):
+        return _indefinite(request)
     try:
         return definite.choose(request)
     except NotHermitianError:
-        if request.assume_a or request.solver in _HERMITIAN:
+        if assumed or solver in _HERMITIAN:
             raise
-        return general.choose(request)
     except NotPositiveError:
-        if request.assume_a or request.solver in _POSITIVE:
+        if assumed or solver in _POSITIVE:
             raise
+        return _indefinite(request)
+    return _general(request)
+
+
+def _indefinite(request):
+    solver, operand = request.solver, request.operand
+    classify.check_structure(operand, "make")
+    if solver in _GENERAL or operand.dtype.kind == "c":
+        return _general(request)
+    if request.assume_a is not None:
         return indefinite.choose(request)
+    based = indefinite.base_of(request)
+    try:
+        spent, *_ = check_hermitian(operand, based, request.rng, "make")
+    except NotHermitianError:
+        if solver in _HERMITIAN:
+            raise
+        return _general(request)
+    choice = indefinite.choose(request, based)
+    return replace(choice, n_products=choice.n_products + spent)
+
+
+def _general(request):
+    if request.nullspace is not None:
+        raise ValueError(
+            "make: nullspace must be given for a Hermitian A with solver 'cg' or 'minres'; "
+            f"got one for {request.solver or 'gmres'!r}. Leave it out."
+        )
+    return general.choose(replace(request, null=None))

@@ -3,6 +3,7 @@
 from . import bases, checkpoint, checks, cost, kernels
 from .choice import Chooser
 from .kernels import layout
+from .nullspace import of_scaled
 from .operands import check_diagonal, check_hermitian, check_inner
 from .request import Choice
 
@@ -67,7 +68,10 @@ def choose(request):
     if based.inner is not None:
         check_inner(based.inner, operand, rng, "make")
     vector_dtype = layout.vector_dtype(operand.dtype, precision)
-    chooser = Chooser(based, vector_dtype, rng)
+    null = request.null
+    if null is not None:
+        null = of_scaled(null, based.left)
+    chooser = Chooser(based, vector_dtype, rng, null)
     # Forming and storing S takes longer than many a solve: first what needs neither.
     asked = request.storage_is_asked_for or based.source is None
     foreseen = None
@@ -114,6 +118,7 @@ def choose(request):
         n_products=spent + chooser.n_products,
         notes=tuple(chooser.notes),
         unproved=tuple(chooser.unproved),
+        null=request.null,
     )
 
 

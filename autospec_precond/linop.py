@@ -19,6 +19,7 @@ from .certificate import Certificate
 from .kernels import arrange, layout
 from .kernels.arrays import alias
 from .kernels.layout import Stored, power_of_two
+from .nullspace import projected
 from .operands import reopen
 from .polynomial import Polynomial
 from .probe import Probe
@@ -73,6 +74,8 @@ class Parts:
         Whether A was found positive definite, so that CG may be run.
     is_adjoint : bool
         Whether `A` is the adjoint of what M approximates the inverse of.
+    null : ndarray, shape (n, k), or None
+        Orthonormal null vectors of A, projected out before and behind.
     A : object
         What the caller passed to `make`, for `solve`.
     """
@@ -93,6 +96,7 @@ class Parts:
     is_hermitian: bool = True
     is_positive: bool = True
     is_adjoint: bool = False
+    null: np.ndarray | None = None
 
 
 class PolynomialPreconditioner(LinearOperator):
@@ -467,7 +471,11 @@ class PolynomialPreconditioner(LinearOperator):
         plain = parts.inner is None and not parts.left is parts.right is None
         plain = plain and not np.iscomplexobj(parts.polynomial.constant)
         double = np.empty(0, parts.dtype).real.itemsize == 8 and parts.precision != "single"
-        if parts.polynomial.degree or not plain or not double:
+        if parts.polynomial.degree or not double or parts.null is not None:
+            return None
+        if parts.inner is None and parts.left is parts.right is None:
+            return np.full(parts.shape[0], parts.polynomial.constant)
+        if not plain:
             return None
         given = [scale for scale in (parts.left, parts.right) if scale is not None]
         inverse = np.multiply(given[0], given[-1]) if len(given) == 2 else given[0].copy()
@@ -476,6 +484,9 @@ class PolynomialPreconditioner(LinearOperator):
 
     def _apply(self, x, out):
         """Scale into the scratch, run the kernel, scale out of it."""
+        null = self._parts.null
+        if null is not None:
+            x = projected(x, null)
         # Where BLAS is left alone its workers would spin on the cores of our threads.
         n_threads = self.n_threads if self.n_threads == 1 or blas.hold() else 1
         n = self.shape[0]
@@ -518,6 +529,8 @@ class PolynomialPreconditioner(LinearOperator):
                 else:
                     weights = self._weights[1]
                     arrange.gather(result, j, weights, back, part, places, n_threads)
+        if null is not None:
+            out[...] = projected(out, null)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
 
@@ -546,6 +559,7 @@ class PolynomialPreconditioner(LinearOperator):
         scale = parts.left if parts.left is parts.right else None
         plain = scale is not None and scale.dtype == b.dtype == np.float64
         fused = parts.kernel == "fused" and parts.polynomial.degree > 0
+        fused = fused and parts.null is None
         if not (plain and fused and b.ndim == 1 and self._vector_dtype == b.dtype):
             yield None
             return

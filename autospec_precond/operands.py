@@ -277,7 +277,7 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
             raise NotHermitianError(
                 f"{caller}: A must be Hermitian; got an operator with x* A y and "
                 f"(y* A x)* apart by {gap / largest:.1e} of its largest product. For a "
-                "general matrix use gmres or bicgstab without this preconditioner."
+                "general matrix pass solver='gmres' or 'bicgstab'."
             )
         return spent
     # A tenth: the weight of an entry in the gap, x_i y_j - y_i x_j, may be small. Less
@@ -304,7 +304,7 @@ def check_hermitian(operand, based, rng, caller, least=0.0):
             f"{caller}: A must be Hermitian; got entries ({row}, {column}) and "
             f"({column}, {row}) apart by {worst / largest:.1e} of the largest entry "
             f"(allowed {tol:.0e}). Rounding of an assembly goes away with 0.5 * (A + A.T); "
-            "for a general matrix use gmres or bicgstab without this preconditioner."
+            "for a general matrix pass solver='gmres' or 'bicgstab'."
         )
     return spent
 
@@ -424,9 +424,9 @@ def check_diagonal(operand, diagonal, caller):
         row = int(np.argmax(bad))
         what = "diagonal" if given else "the diagonal of A"
         hint = (
-            "A is negative definite: pass -A and -b."
+            "A is negative definite: pass -A and -b, or solver='minres'."
             if (values < 0).all()
-            else "A is not positive definite: use minres or gmres without M."
+            else "A is not positive definite: pass solver='minres' or 'gmres'."
         )
         error = ValueError if given else NotPositiveError
         raise error(

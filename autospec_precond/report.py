@@ -51,6 +51,8 @@ class Report:
         Wall time of `make`.
     notes : tuple of str
         Sentences: what was converted, repaired or is unproved.
+    seen : str, optional
+        What is known of the class of A, and what cannot be seen.
     """
 
     n: int
@@ -72,6 +74,7 @@ class Report:
     n_products: int
     seconds: float
     notes: tuple[str, ...]
+    seen: str = ""
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the report as pairs of a label and a text.
@@ -84,6 +87,7 @@ class Report:
         nnz = "matrix-free" if self.nnz is None else f"{self.nnz:,} entries"
         rows = [
             ("matrix", f"{self.n:,} x {self.n:,}, {nnz}, {self.dtype}, base {self.base}"),
+            *([("class", self.seen)] if self.seen else []),
             ("probe", self._probe_text()),
             ("spectrum bound", self._bound_text()),
             ("polynomial", self._polynomial_text()),
@@ -142,6 +146,12 @@ class Report:
         if self.probe is None:
             return "none: the polynomial was given"
         theta = self.probe.ritz_values
+        if getattr(self.probe, "kind", "pos") == "her":
+            below = int((theta < 0).sum())
+            return (
+                f"{self.probe.n_steps} steps, Ritz values {theta[0]:.3g} to "
+                f"{theta[-1]:.3g}, {below} of them negative"
+            )
         return (
             f"{self.probe.n_steps} steps, Ritz values {theta[0]:.3g} to {theta[-1]:.3g}, "
             f"no sign of indefiniteness in {self.probe.n_steps} steps"

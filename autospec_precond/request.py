@@ -15,6 +15,7 @@ from .operands import Operand
 from .polynomial import Polynomial
 from .probe import Probe
 from .roots import RootPolynomial
+from .signed import SignedPolynomial
 
 __all__ = ["STATE_FORMAT", "Choice", "Request", "as_state"]
 
@@ -57,6 +58,8 @@ class Request:
         As passed.
     B : object
         As passed.
+    null : ndarray, shape (n, k), or None
+        Orthonormal null vectors of A, given or found.
     """
 
     A: Any
@@ -78,6 +81,7 @@ class Request:
     n_eigenpairs: int | None = None
     largest: bool = False
     B: Any = None
+    null: np.ndarray | None = None
 
     @property
     def storage_is_asked_for(self):
@@ -125,7 +129,7 @@ class Choice:
     stored: Stored
     kernel: str
     precision: str
-    polynomial: Polynomial | RootPolynomial
+    polynomial: Polynomial | SignedPolynomial | RootPolynomial
     certificate: Certificate | None
     probe: Probe | Any
     engine: str
@@ -134,6 +138,7 @@ class Choice:
     n_products: int
     notes: tuple[str, ...] = ()
     unproved: tuple[str, ...] = ()
+    null: np.ndarray | None = None
 
 
 def as_state(polynomial, degree, engine, n_probe):
@@ -172,7 +177,7 @@ def as_state(polynomial, degree, engine, n_probe):
                 f"make: polynomial must be JSON where it is a text; got "
                 f"{polynomial[:40]!r} ({error}). Pass json.dumps(M.state())."
             ) from error
-    if isinstance(polynomial, (Polynomial, RootPolynomial)):
+    if isinstance(polynomial, (Polynomial, SignedPolynomial, RootPolynomial)):
         return {"polynomial": polynomial}
     if not isinstance(polynomial, dict) or polynomial.get("format") != STATE_FORMAT:
         raise TypeError(
@@ -187,6 +192,8 @@ def as_state(polynomial, degree, engine, n_probe):
         )
     checks.check_choice(polynomial["precision"], "precision", layout.PRECISIONS, "make")
     checks.check_choice(polynomial["base"], "base", (*checks.BASES, "user"), "make")
-    by_roots = "roots" in polynomial["polynomial"]
-    made = (RootPolynomial if by_roots else Polynomial).from_dict(polynomial["polynomial"])
+    stored = polynomial["polynomial"]
+    kinds = {"roots": RootPolynomial, "domain": SignedPolynomial}
+    kind = next((kinds[key] for key in kinds if key in stored), Polynomial)
+    made = kind.from_dict(stored)
     return {**polynomial, "polynomial": made}

@@ -10,6 +10,10 @@ COMMANDS = {
     "gate": ("bench.gate", "the same for a folder, in one process, without a results file"),
     "speed": ("bench.speed", "seconds of whole solves against every rival, large problems"),
     "applications": ("bench.applications", "what one application, block or product costs"),
+    "indefinite": (
+        "bench.indefinite",
+        "MINRES on indefinite and singular problems",
+    ),
     "calibrate": ("bench.calibrate", "measure what the cost model counts with"),
 }
 

@@ -1,0 +1,165 @@
+"""Null vectors of a singular A: found, or checked, and projected out."""
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse import csgraph
+
+__all__ = ["find", "of_scaled", "projected"]
+
+_SAMPLED = 64  # rows whose sums are looked at before A is multiplied by ones
+_TOL = {np.dtype("f4"): 1e-5, np.dtype("f8"): 1e-10}
+_MOST = 64  # components up to which their null vectors are kept as columns
+
+
+def find(operand, given, caller):
+    """Return null vectors of A: the caller's, or constants on components of its graph.
+
+    Parameters
+    ----------
+    operand : Operand
+        A, Hermitian.
+    given : array_like, shape (n, k) or (n,), or None
+        What the caller passed.
+    caller : str
+        Name that the messages start with.
+
+    Returns
+    -------
+    null : ndarray, shape (n, k), or None
+        Orthonormal columns, None where there are none.
+    note : str
+        A sentence for the report, or an empty text.
+    n_products : int
+        Products with A spent.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If what the caller passed is no basis of null vectors, with the figure.
+    """
+    if given is not None:
+        null = _orthonormal(operand, given, caller)
+        figure, size = _images(operand, null)
+        # Without entries the norm of A is not known: its products with ones stand for it.
+        if not figure <= _TOL[operand.real_dtype] * size:
+            raise ValueError(
+                f"{caller}: nullspace must hold null vectors of A; got ||A N|| = "
+                f"{figure:.2g} for orthonormal N, where A has entries up to {size:.2g}. "
+                "Leave it out, or pass what scipy.linalg.null_space finds."
+            )
+        k = null.shape[1]
+        return null, f"nullspace of {k} vector{'s' * (k > 1)} given: projected out", 1
+    if operand.matrix is None or not _may_vanish(operand):
+        return None, "", 0
+    matrix = operand.matrix
+    ones = np.ones(operand.n, operand.dtype)
+    sums, sizes = np.abs(matrix @ ones), _row_norms(matrix)
+    if not (sums <= _TOL[operand.real_dtype] * sizes).all() or not sizes.all():
+        return None, "", 2
+    k, labels = csgraph.connected_components(sp.csr_array(matrix), directed=False)
+    if k > _MOST:
+        return None, f"A 1 = 0 on {k} components, more than {_MOST}: not projected out", 2
+    counts = np.bincount(labels, minlength=k)
+    null = np.zeros((operand.n, k))
+    null[np.arange(operand.n), labels] = 1.0 / np.sqrt(counts[labels])
+    where = "" if k == 1 else f" on each of {k} components"
+    return null, f"singular: A 1 = 0{where}; constants are projected out", 2
+
+
+def projected(x, null):
+    """Return x without its part along null vectors.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,) or (..., n, k)
+        Vector, block or stack of blocks; not changed.
+    null : ndarray, shape (n, k)
+        Orthonormal columns.
+
+    Returns
+    -------
+    ndarray, shape of `x`
+        A new array.
+    """
+    return x - null @ (null.conj().T @ x)
+
+
+def of_scaled(null, scale):
+    """Return null vectors of S = D^(-1/2) A D^(-1/2) from those of A.
+
+    Parameters
+    ----------
+    null : ndarray, shape (n, k)
+        Of A.
+    scale : ndarray, shape (n,), or None
+        D^(-1/2).
+
+    Returns
+    -------
+    ndarray, shape (n, k)
+        Orthonormal columns.
+    """
+    if scale is None:
+        return null
+    return np.linalg.qr(null / scale[:, None])[0]
+
+
+def _may_vanish(operand):
+    """Tell from a few rows whether all row sums may be zero."""
+    matrix, tol = operand.matrix, _TOL[operand.real_dtype]
+    rows = np.unique(np.linspace(0, operand.n - 1, _SAMPLED).astype(int))
+    for i in (0, operand.n - 1, *rows):  # where boundaries are it is seen at once
+        row = matrix[i]
+        if sp.issparse(matrix):
+            row = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]]
+        if not abs(row.sum()) <= tol * np.abs(row).sum():
+            return False
+    return True
+
+
+def _row_norms(matrix):
+    if sp.issparse(matrix):
+        sizes = np.abs(matrix.data)
+        rows = sp.csr_array((sizes, matrix.indices, matrix.indptr), shape=matrix.shape)
+        return rows @ np.ones(matrix.shape[0])
+    return np.abs(matrix).sum(axis=1)
+
+
+def _orthonormal(operand, given, caller):
+    N = np.asarray(given)
+    if N.ndim == 1:
+        N = N[:, None]
+    if N.dtype.kind not in "biufc" or N.ndim != 2 or N.shape[0] != operand.n:
+        raise TypeError(
+            f"{caller}: nullspace must be numbers of shape ({operand.n}, k); got {N.dtype} "
+            f"of shape {np.shape(given)}."
+        )
+    if not 0 < N.shape[1] < operand.n or not np.isfinite(N).all():
+        raise ValueError(
+            f"{caller}: nullspace must hold between 1 and {operand.n - 1} finite columns; "
+            f"got shape {N.shape} with {np.count_nonzero(~np.isfinite(N))} non-finite "
+            "entries."
+        )
+    if N.dtype.kind == "c" and operand.dtype.kind != "c":
+        raise TypeError(f"{caller}: nullspace must be real for a real A; got {N.dtype}.")
+    sizes = np.linalg.norm(N, axis=0)
+    Q, R = np.linalg.qr(N / np.where(sizes > 0, sizes, 1.0))
+    least = float(np.abs(np.diag(R)).min())
+    if not least > 1e-10:
+        raise ValueError(
+            f"{caller}: nullspace must have independent columns; got a column within "
+            f"{least:.1e} of what the others span. Leave it out."
+        )
+    return Q
+
+
+def _images(operand, null):
+    """Return the norm of A N, and the size of A's entries or products."""
+    image = np.stack([np.asarray(operand.operator @ v).reshape(-1) for v in null.T], -1)
+    figure = float(np.linalg.norm(image, axis=0).max())
+    if operand.matrix is None:
+        x = np.random.default_rng(0).standard_normal(operand.n).astype(operand.dtype)
+        image = np.asarray(operand.operator @ (x / np.linalg.norm(x)))
+        return figure, float(np.linalg.norm(image))
+    data = operand.matrix.data if sp.issparse(operand.matrix) else operand.matrix
+    return figure, float(np.abs(data).max(initial=0.0))

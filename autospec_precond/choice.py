@@ -187,7 +187,7 @@ class Chooser:
             raise NotPositiveError(
                 "make: A must be positive definite; got a Ritz value of "
                 f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). For an indefinite A "
-                "pass solver='minres' or 'gmres'."
+                "use minres, or gmres, as solver=."
             )
         self._set_unit(self.found.high)
         if self.found.n_steps < n_steps and not self.last.any():

@@ -75,7 +75,8 @@ def _indefinite(request):
         return indefinite.choose(request)
     based = indefinite.base_of(request)
     try:
-        spent, *_ = check_hermitian(operand, based, request.rng, "make")
+        least = indefinite.least_entry(based)
+        spent, *_ = check_hermitian(operand, based, request.rng, "make", least)
     except NotHermitianError:
         if solver in _HERMITIAN:
             raise

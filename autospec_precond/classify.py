@@ -133,6 +133,6 @@ def seen(choice, told):
         )
     return (
         f"{name}: symmetric in a random test, Ritz values {theta[0]:.3g} to "
-        f"{theta[-1]:.3g}, about {100 * below:.2g} % of the eigenvalues negative; how close "
-        "to zero they come cannot be seen"
+        f"{theta[-1]:.3g}, about {100 * below:.2g} % of the eigenvalues negative; how "
+        "close to zero they come cannot be seen"
     )

@@ -1,6 +1,7 @@
 """The choice for Hermitian matrices that are not positive definite: an M for MINRES."""
 
 import functools
+import math
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +20,8 @@ __all__ = [
     "base_of",
     "certify",
     "choose",
+    "estimate_iterations",
+    "least_entry",
     "minres_reduction",
     "probe_indefinite",
     "row_norms",
@@ -152,11 +155,12 @@ def base_of(request):
         If another base was asked for.
     """
     operand, base = request.operand, request.base
-    if base not in (None, "none", "equilibrate"):
+    if base is not None and base not in ("none", "equilibrate"):
+        name = base if isinstance(base, str) else type(base).__name__
         raise ValueError(
             "make: base must be 'none' or 'equilibrate' for a Hermitian A that is not "
-            f"positive definite; got {base if isinstance(base, str) else type(base).__name__!r}"
-            ". A diagonal may have zeros there; row norms have none."
+            f"positive definite; got {name!r}. Diagonals have zeros there, row norms have "
+            "none."
         )
     dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
     matrix, scale, name = operand.matrix, None, "none"
@@ -171,6 +175,30 @@ def base_of(request):
     return Based(
         name, matrix, operand.operator, scale, scale, None, dtype, request.n_threads
     )
+
+
+def least_entry(based):
+    """Return what the largest entry of S certainly reaches, without looking at all.
+
+    Parameters
+    ----------
+    based : Based
+        As `base_of` returns it.
+
+    Returns
+    -------
+    float
+        0 where nothing is known.
+
+    Notes
+    -----
+    Scaled by row norms d, the row with the largest one has entries |a_ij|/(d_i d_j)^1/2
+    that sum to at least one.
+    """
+    if based.name != "equilibrate":
+        return 0.0
+    rows = based.source
+    return 1.0 / (np.diff(rows.indptr).max() if sp.issparse(rows) else based.n)
 
 
 def row_norms(matrix):
@@ -261,13 +289,17 @@ def minres_reduction(alpha, beta):
     float
         Relative to the right-hand side; it never grows.
     """
-    m = len(alpha)
-    T = np.zeros((m + 1, m))
-    np.fill_diagonal(T, alpha)
-    np.fill_diagonal(T[1:], beta)
-    np.fill_diagonal(T[:, 1:], beta[: m - 1])
-    q, _ = np.linalg.qr(T, mode="complete")
-    return float(abs(q[0, m]))
+    # One rotation per column, as MINRES makes them.
+    value, cosine, sine, dbar = 1.0, -1.0, 0.0, 0.0
+    for a, b in zip(alpha, beta, strict=True):
+        gbar = sine * dbar - cosine * a
+        dbar = -cosine * b
+        size = math.hypot(gbar, b)
+        if size == 0:
+            return value
+        cosine, sine = gbar / size, b / size
+        value *= sine
+    return value
 
 
 def estimate_iterations(alpha, beta):

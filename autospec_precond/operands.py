@@ -426,7 +426,7 @@ def check_diagonal(operand, diagonal, caller):
         hint = (
             "A is negative definite: pass -A and -b, or solver='minres'."
             if (values < 0).all()
-            else "A is not positive definite: pass solver='minres' or 'gmres'."
+            else "A is not positive definite: use minres or gmres, as solver=."
         )
         error = ValueError if given else NotPositiveError
         raise error(

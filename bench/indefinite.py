@@ -3,12 +3,13 @@
     python -m bench indefinite FOLDER [--only TEXT] [--json FILE] [--limit SECONDS]
 
 FOLDER holds NAME.npz files and their catalogue.csv. Each problem is driven, in its true
-residual, to what MINRES without M reaches within the limit, at most 1e-8: the iterations that
-takes are counted in a first run, and timed in further ones that end there. Seconds with M
-include making it. Compilation is outside the clock.
+residual, to what MINRES without M reaches within the limit, at most 1e-8: the iterations
+that takes are counted in a first run, and timed in further ones that end there. Seconds
+with M include making it. Compilation is outside the clock.
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import time
@@ -28,7 +29,7 @@ CLASSES = ("symmetric indefinite", "symmetric negative definite")
 COMPLEX = ("complex symmetric", "hermitian", "complex")
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """The true residual is as small as it was to become."""
 
 
@@ -197,12 +198,10 @@ def _residuals(A, b, M, maxiter, limit, target=RTOL):
     def look(x):
         result.append(float(np.linalg.norm(b - A @ x) / size))
         if result[-1] <= target or time.perf_counter() - began > 2 * limit:
-            raise _Reached
+            raise _ReachedError
 
-    try:
+    with contextlib.suppress(_ReachedError, ValueError):
         minres(A, b, M=M, rtol=1e-16, maxiter=maxiter, callback=look)
-    except (_Reached, ValueError):
-        pass
     return result
 
 

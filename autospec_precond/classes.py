@@ -69,7 +69,8 @@ def _hermitian(request):
 def _indefinite(request):
     solver, operand = request.solver, request.operand
     classify.check_structure(operand, "make")
-    if solver in _GENERAL or operand.dtype.kind == "c":
+    # For a complex A, minres of SciPy is of no use before 1.18.
+    if solver in _GENERAL or (solver is None and operand.dtype.kind == "c"):
         return _general(request)
     if request.assume_a is not None:
         return indefinite.choose(request)

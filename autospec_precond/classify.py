@@ -1,9 +1,12 @@
 """Which class A belongs to, as far as a few products tell, and which solvers suit it."""
 
 import numpy as np
+import scipy
 import scipy.sparse as sp
 
 __all__ = ["SUITS", "check_solver", "check_structure", "seen"]
+
+_SCIPY = tuple(int(part) for part in scipy.__version__.split(".")[:2])
 
 _NAMES = {
     "pos": "Hermitian positive definite",
@@ -44,11 +47,11 @@ def check_solver(solver, assume_a, operand, caller):
             f"{caller}: solver must suit A, which is said to be {_NAMES[assume_a]} "
             f"(assume_a={assume_a!r}); got {solver!r}. Use {' or '.join(others)}."
         )
-    if solver == "minres" and operand.dtype.kind == "c":
+    if solver == "minres" and operand.dtype.kind == "c" and _SCIPY < (1, 18):
         raise ValueError(
-            f"{caller}: solver='minres' must have a real A, because SciPy's minres forms "
-            f"products without conjugates; got {operand.dtype}. Use solver='gmres', or "
-            "'cg' for a positive definite A."
+            f"{caller}: solver='minres' must have a real A, because minres of SciPy "
+            f"{scipy.__version__} forms products without conjugates; got {operand.dtype}. "
+            "Use solver='gmres', or 'cg' for a positive definite A."
         )
 
 

@@ -1,13 +1,11 @@
 """The choice for Hermitian matrices that are not positive definite: an M for MINRES."""
 
-import functools
 import math
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import LinearOperator, minres
 
-from . import certificate, checks, cost, kernels, probing, signed
+from . import checks, cost, kernels, probing, trials
 from .bases import Based
 from .calibration import TIMES
 from .kernels import layout
@@ -18,7 +16,6 @@ from .signed import SignedPolynomial
 
 __all__ = [
     "base_of",
-    "certify",
     "choose",
     "estimate_iterations",
     "least_entry",
@@ -29,9 +26,7 @@ __all__ = [
 
 _RTOL = 1e-8  # that solves are predicted for
 _ASKED = 6  # steps of the probe after which it may end
-_SLACK = 4.0  # by how much the iterations may be underestimated by then
 _EVEN_ROWS = 8.0  # ratio of row norms up to which scaling by them gains nothing
-_FLOOR = 0.0  # what a polynomial must exceed where it is sampled
 
 # Products of MINRES with a polynomial over those of plain MINRES, on shifted Laplacians
 # with 3 to 1690 of 3600 eigenvalues negative: 1.3 to 2.6 at degree 4, 1.4 to 3.5 at 8, 1.8
@@ -47,10 +42,6 @@ _DOUBT, _WORTH = 0.5, 0.9
 _MINRES_PASSES = 45  # vectors of length n that an iteration of SciPy's minres moves
 _MINRES_CALL = 8e-6  # seconds of its calls, besides the product
 _CHOICE = 4e-3  # seconds of fits, trials and the proof
-
-_POINTS, _BUDGET = 400, 240  # of a trial on a synthetic spectrum: eigenvalues, products
-_LOWS = (1 / 30, 1 / 100)  # of one-sided candidates, over the top of the spectrum
-_LEVELS, _GAP = (1, 2, 8, 32), 1 / 100  # of two-sided ones
 
 
 def choose(request, based=None):
@@ -87,25 +78,27 @@ def choose(request, based=None):
         polynomial, engine = request.state["polynomial"], request.state.get("engine")
         notes.append("the polynomial was given: the spectrum was not probed")
     else:
-        costs = _costs(operand, based, precision, vectors)
-        enough = _enough(costs) if degree is None else None
+        outer = _outer(operand)
+        enough = None
+        if degree is None:  # in haste: nothing is known of storage yet
+            enough = lambda iterations: iterations * outer < _CHOICE  # noqa: E731
         found, plain = probe_indefinite(based, steps, request.rng, enough, request.null)
         if degree is None or degree == "measure":
-            predicted = _predict(costs, min(plain, 5.0 * operand.n))
-            degree = min(predicted, key=predicted.get)
-            doubted = _predict(costs, _DOUBT * min(plain, 5.0 * operand.n))
-            if doubted.get(degree, np.inf) > _WORTH * doubted[0]:
-                degree = 0
+            predicted = {0: plain * outer}
+            degree = 0
+            if not (enough and enough(plain)):
+                costs = _costs(operand, based, precision, vectors)
+                degree, predicted = _cheapest(costs, outer, plain)
         if degree:
-            polynomial = _polynomial(found, degree, vectors)
+            polynomial = trials.best(found, degree, vectors)
             engine = "classical"
             if polynomial is None:
                 notes.append(f"no polynomial of degree {degree} is certified positive")
     alone = polynomial is None or polynomial.degree == 0
     if alone:
-        polynomial, engine = _constant(based), "none"
+        polynomial, engine = SignedPolynomial((-1.0, 1.0), (1.0,)), "none"
         notes.append("no polynomial pays for itself: M is the base alone")
-    proof = certify(polynomial, vectors, based.source is not None)
+    proof = trials.certify(polynomial, vectors, based.source is not None)
     if not proof.safe:
         raise ValueError(
             "make: an M for minres must be positive definite beyond rounding; got a "
@@ -324,25 +317,33 @@ def estimate_iterations(alpha, beta):
     return m + float(np.log(reached / _RTOL)) / max(float(pace), 1e-4)
 
 
-def _enough(costs):
-    """Return what tells the probe that no polynomial can pay."""
-    return lambda iterations: _SLACK * iterations * _outer(costs) < _CHOICE
-
-
-def _outer(costs):
+def _outer(operand):
     """Return the seconds of an iteration of SciPy's minres without M."""
-    moved = cost._moved(_MINRES_PASSES * 8 * costs.n, TIMES["vectors"])
-    return _MINRES_CALL + costs.product() + moved
+    n = operand.n
+    nnz = 8 * n if operand.matrix is None else operand.nnz
+    product = cost.Costs(n, nnz, 8, 8, True).product()
+    return _MINRES_CALL + product + cost._moved(_MINRES_PASSES * 8 * n, TIMES["vectors"])
 
 
-def _predict(costs, plain):
+def _cheapest(costs, outer, plain):
+    """Return the degree that pays, also with half the iterations, and predictions."""
+    plain = min(plain, 5.0 * costs.n)
+    predicted = _predict(costs, outer, plain)
+    degree = min(predicted, key=predicted.get)
+    doubted = _predict(costs, outer, _DOUBT * plain)
+    if degree and doubted[degree] > _WORTH * doubted[0]:
+        degree = 0
+    return degree, predicted
+
+
+def _predict(costs, outer, plain):
     """Predict the seconds of a solve per degree."""
-    times = {0: plain * _outer(costs)}
+    times = {0: plain * outer}
     for degree in _CANDIDATES:
         if degree * _ROWS_PER_DEGREE > costs.n:
             break
         iterations = np.ceil(plain * _RATIO[degree] / (degree + 1)) + 1
-        each = _outer(costs) + costs.edges() + degree * costs.step()
+        each = outer + costs.edges() + degree * costs.step()
         times[degree] = _CHOICE + costs.setup(degree) + float(iterations * each)
     return times
 
@@ -365,152 +366,3 @@ def _costs(operand, based, precision, vectors):
         kind,
         kernels.choose_threads(foreseen, kernel, n, _CANDIDATES[-1], vectors.itemsize),
     )
-
-
-def _constant(based):
-    """Return p = 1: M is the base alone."""
-    return SignedPolynomial((-1.0, 1.0), (1.0,))
-
-
-def _polynomial(found, degree, vectors):
-    """Return the best certified candidate in trials on a synthetic spectrum, or None."""
-    ends = _ends(found)
-    flipped = ends[1] < -ends[0] and _share_below(found) > 0.5
-    spectrum = _synthetic(found, *ends)
-    if flipped:  # the polynomials are made for more positive than negative ones
-        ends, spectrum = (-ends[1], -ends[0]), -spectrum
-    scored = []
-    for candidate in _candidates(degree, *ends):
-        if _is_promising(candidate):
-            scored.append((_progress(candidate, spectrum), candidate))
-    for _, candidate in sorted(scored, key=lambda pair: -pair[0]):
-        chosen = candidate.mirrored() if flipped else candidate
-        if certify(chosen, vectors).safe:
-            return chosen
-    return None
-
-
-def _ends(found):
-    """Estimate the ends of the spectrum from the probe, with a margin."""
-    theta, norms = found.ritz_values, found.residual_norms
-    margin = 0.01 * found.high
-    bottom = theta[0] - max(norms[0], 0.05 * abs(theta[0]), margin)
-    top = theta[-1] + max(norms[-1], 0.05 * abs(theta[-1]), margin)
-    return max(float(bottom), -found.high), min(float(top), found.high)
-
-
-def _share_below(found):
-    return float(found.weights[found.ritz_values < 0].sum())
-
-
-def _synthetic(found, bottom, top):
-    """Spread eigenvalues as the weights of the Ritz values are spread."""
-    shares = np.cumsum(found.weights) - 0.5 * found.weights
-    quantiles = (np.arange(_POINTS) + 0.5) / _POINTS
-    spectrum = np.interp(quantiles, [0.0, *shares, 1.0], [bottom, *found.ritz_values, top])
-    # The outermost ones, which carry little weight, are there all the same.
-    spectrum[0] = min(spectrum[0], found.ritz_values[0])
-    spectrum[-1] = max(spectrum[-1], found.ritz_values[-1])
-    return spectrum
-
-
-def _candidates(degree, bottom, top):
-    """Yield polynomials for a spectrum that is mostly positive."""
-    for part in _LOWS:
-        yield signed.one_sided(degree, min(bottom, 0.0), top, part * top)
-    if bottom < 0:
-        size = _GAP * max(-bottom, top)
-        for level in _LEVELS:
-            yield signed.two_sided(degree, bottom, top, size, level)
-        yield signed.even(degree, bottom, top, size)
-
-
-def _is_promising(polynomial):
-    """Tell by samples what the proof would refuse."""
-    if not polynomial.coefficients[-1] > 0:
-        return False
-    bottom, top = polynomial.domain
-    x = np.linspace(bottom, top, 400)
-    outside = np.linspace(2 * bottom - top, 2 * top - bottom, 400)
-    return bool(min(polynomial(x).min(), polynomial(outside).min()) > _FLOOR)
-
-
-class _Diagonal(LinearOperator):
-    """A diagonal matrix that costs no more than its product."""
-
-    def __init__(self, values):
-        super().__init__(np.dtype(np.float64), (values.size, values.size))
-        self.values = values
-
-    def matvec(self, x):
-        return self.values * x
-
-    _matvec = matvec
-
-
-def _progress(polynomial, spectrum):
-    """Return the decades that MINRES gains on a diagonal matrix within the budget."""
-    values = polynomial(spectrum)
-    if not values.min() > 0:
-        return -np.inf
-    b = np.ones(spectrum.size)
-    steps = max(2, _BUDGET // (polynomial.degree + 1))
-    try:
-        x, _ = minres(
-            _Diagonal(spectrum), b, M=_Diagonal(values), rtol=1e-30, maxiter=steps
-        )
-    except ValueError:  # rounding made M indefinite
-        return -np.inf
-    left = np.linalg.norm(b - spectrum * x) / np.linalg.norm(b)
-    return float(-np.log10(max(left, 1e-16)))
-
-
-def certify(polynomial, vectors, rigorous=False):
-    """Prove a polynomial positive on the real line, beyond rounding.
-
-    Parameters
-    ----------
-    polynomial : SignedPolynomial
-        The p of M.
-    vectors : dtype
-        Of the recurrence.
-    rigorous : bool, optional
-        Whether the spectrum is known to lie where p was made for.
-
-    Returns
-    -------
-    Certificate
-        `low` and `high` are the ends of the domain, `q_min` and `q_max` the extrema of
-        λ p(λ) there.
-    """
-    executed = polynomial.rounded(vectors)
-    eps = np.finfo(np.empty(0, vectors).real.dtype).eps
-    bottom, top = executed.domain
-    n = 12 * executed.degree + 12
-    x = 0.5 * (bottom + top) + 0.5 * (top - bottom) * np.cos(np.pi * np.arange(n + 1) / n)
-    p = executed(x)
-    scale = np.abs(p).max() or 1.0
-    relative = 4 * (executed.degree + 1) * float(eps) / scale
-    rounding = relative * float(np.abs(executed.coefficients).sum())
-    first, *others = executed.coefficients
-    growth = tuple(
-        float(np.abs(ends * executed(ends)).max())
-        for ends in (edge * np.array([bottom, top]) for edge in (1.01, 1.02, 1.05, 1.25))
-    )
-    return certificate.Certificate(
-        positive=_is_positive((first - rounding * scale, *others)),
-        margin=float(p.min() / scale),
-        rounding=rounding,
-        low=bottom,
-        high=top,
-        q_min=float((x * p).min()),
-        q_max=float((x * p).max()),
-        gap_max=0.0,
-        growth=growth,
-        high_is_rigorous=rigorous,
-        self_check=None,
-        bound_proved=True,
-    )
-
-
-_is_positive = functools.lru_cache(maxsize=64)(certificate.is_positive)

@@ -1,5 +1,7 @@
 """Null vectors of a singular A: found, or checked, and projected out."""
 
+import itertools
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
@@ -107,11 +109,11 @@ def of_scaled(null, scale):
 def _may_vanish(operand):
     """Tell from a few rows whether all row sums may be zero."""
     matrix, tol = operand.matrix, _TOL[operand.real_dtype]
-    rows = np.unique(np.linspace(0, operand.n - 1, _SAMPLED).astype(int))
-    for i in (0, operand.n - 1, *rows):  # where boundaries are it is seen at once
-        row = matrix[i]
-        if sp.issparse(matrix):
-            row = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]]
+    last = operand.n - 1
+    rows = (last * k // _SAMPLED for k in range(_SAMPLED))
+    for i in itertools.chain((0, last), rows):  # where boundaries are it is seen at once
+        sparse = sp.issparse(matrix)
+        row = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]] if sparse else matrix[i]
         if not abs(row.sum()) <= tol * np.abs(row).sum():
             return False
     return True

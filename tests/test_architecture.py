@@ -74,6 +74,7 @@ LAYERS = [
     "definite",
     "arnoldi",
     "general",
+    "trials",
     "indefinite",
     "lobpcg",
     "classes",

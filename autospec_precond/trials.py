@@ -1,0 +1,199 @@
+"""Candidates for an M of MINRES, tried on synthetic eigenvalues, and what is proved.
+
+The eigenvalues are spread as the weights of the probe's Ritz values are: no figure of the
+caller's matrix is needed, and a trial costs a millisecond at most.
+"""
+
+import functools
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, minres
+
+from . import certificate, signed
+
+__all__ = ["best", "certify"]
+
+_POINTS, _BUDGET = 400, 240  # of a trial on a synthetic spectrum: eigenvalues, products
+_LOWS = (1 / 30, 1 / 100)  # of one-sided candidates, over the top of the spectrum
+_LEVELS, _GAP = (1, 2, 8, 32), 1 / 100  # of two-sided ones
+
+
+def best(found, degree, vectors):
+    """Return the certified candidate that does best in trials.
+
+    Parameters
+    ----------
+    found : Probe
+        Of kind 'her'.
+    degree : int
+        Even, at least 2.
+    vectors : dtype
+        Of the recurrence.
+
+    Returns
+    -------
+    SignedPolynomial or None
+        None where no candidate is certified.
+    """
+    ends = _ends(found)
+    flipped = ends[1] < -ends[0] and _share_below(found) > 0.5
+    spectrum = _synthetic(found, *ends)
+    if flipped:  # the polynomials are made for more positive than negative ones
+        ends, spectrum = (-ends[1], -ends[0]), -spectrum
+    scored = []
+    for candidate in _candidates(degree, *ends):
+        if _is_promising(candidate):
+            scored.append((_progress(candidate, spectrum), candidate))
+    for _, candidate in sorted(scored, key=lambda pair: -pair[0]):
+        chosen = candidate.mirrored() if flipped else candidate
+        if certify(chosen, vectors).safe:
+            return chosen
+    return None
+
+
+def _ends(found):
+    """Estimate the ends of the spectrum from the probe, with a margin."""
+    theta, norms = found.ritz_values, found.residual_norms
+    margin = 0.01 * found.high
+    bottom = theta[0] - max(norms[0], 0.05 * abs(theta[0]), margin)
+    top = theta[-1] + max(norms[-1], 0.05 * abs(theta[-1]), margin)
+    return max(float(bottom), -found.high), min(float(top), found.high)
+
+
+def _share_below(found):
+    return float(found.weights[found.ritz_values < 0].sum())
+
+
+def _synthetic(found, bottom, top):
+    """Spread eigenvalues as the weights of the Ritz values are spread."""
+    shares = np.cumsum(found.weights) - 0.5 * found.weights
+    quantiles = (np.arange(_POINTS) + 0.5) / _POINTS
+    spectrum = np.interp(quantiles, [0.0, *shares, 1.0], [bottom, *found.ritz_values, top])
+    # The outermost ones, which carry little weight, are there all the same.
+    spectrum[0] = min(spectrum[0], found.ritz_values[0])
+    spectrum[-1] = max(spectrum[-1], found.ritz_values[-1])
+    return spectrum
+
+
+def _candidates(degree, bottom, top):
+    """Yield polynomials for a spectrum that is mostly positive."""
+    for part in _LOWS:
+        yield signed.one_sided(degree, min(bottom, 0.0), top, part * top)
+    if bottom < 0:
+        size = _GAP * max(-bottom, top)
+        for level in _LEVELS:
+            yield signed.two_sided(degree, bottom, top, size, level)
+        yield signed.even(degree, bottom, top, size)
+
+
+def _is_promising(polynomial):
+    """Tell by samples what the proof would refuse."""
+    if not polynomial.coefficients[-1] > 0:
+        return False
+    bottom, top = polynomial.domain
+    x = np.linspace(bottom, top, 400)
+    outside = np.linspace(2 * bottom - top, 2 * top - bottom, 400)
+    return bool(min(polynomial(x).min(), polynomial(outside).min()) > 0)
+
+
+class _Diagonal(LinearOperator):
+    """A diagonal matrix that costs no more than its product."""
+
+    def __init__(self, values):
+        super().__init__(np.dtype(np.float64), (values.size, values.size))
+        self.values = values
+
+    def matvec(self, x):
+        return self.values * x
+
+    _matvec = matvec
+
+
+def _progress(polynomial, spectrum):
+    """Return the decades that MINRES gains on a diagonal matrix within the budget."""
+    values = polynomial(spectrum)
+    if not values.min() > 0:
+        return -np.inf
+    b = np.ones(spectrum.size)
+    steps = max(2, _BUDGET // (polynomial.degree + 1))
+    try:
+        x, _ = minres(
+            _Diagonal(spectrum), b, M=_Diagonal(values), rtol=1e-30, maxiter=steps
+        )
+    except ValueError:  # rounding made M indefinite
+        return -np.inf
+    left = np.linalg.norm(b - spectrum * x) / np.linalg.norm(b)
+    return float(-np.log10(max(left, 1e-16)))
+
+
+def certify(polynomial, vectors, rigorous=False):
+    """Prove a polynomial positive on the real line, beyond rounding.
+
+    Parameters
+    ----------
+    polynomial : SignedPolynomial
+        The p of M.
+    vectors : dtype
+        Of the recurrence.
+    rigorous : bool, optional
+        Whether the spectrum is known to lie where p was made for.
+
+    Returns
+    -------
+    Certificate
+        `low` and `high` are the ends of the domain, `q_min` and `q_max` the extrema of
+        λ p(λ) there.
+    """
+    if polynomial.degree == 0:
+        return _of_constant(polynomial, vectors, rigorous)
+    executed = polynomial.rounded(vectors)
+    eps = np.finfo(np.empty(0, vectors).real.dtype).eps
+    bottom, top = executed.domain
+    n = 12 * executed.degree + 12
+    x = 0.5 * (bottom + top) + 0.5 * (top - bottom) * np.cos(np.pi * np.arange(n + 1) / n)
+    p = executed(x)
+    scale = np.abs(p).max() or 1.0
+    relative = 4 * (executed.degree + 1) * float(eps) / scale
+    rounding = relative * float(np.abs(executed.coefficients).sum())
+    first, *others = executed.coefficients
+    growth = tuple(
+        float(np.abs(ends * executed(ends)).max())
+        for ends in (edge * np.array([bottom, top]) for edge in (1.01, 1.02, 1.05, 1.25))
+    )
+    return certificate.Certificate(
+        positive=_is_positive((first - rounding * scale, *others)),
+        margin=float(p.min() / scale),
+        rounding=rounding,
+        low=bottom,
+        high=top,
+        q_min=float((x * p).min()),
+        q_max=float((x * p).max()),
+        gap_max=0.0,
+        growth=growth,
+        high_is_rigorous=rigorous,
+        self_check=None,
+        bound_proved=True,
+    )
+
+
+def _of_constant(polynomial, vectors, rigorous):
+    """Certify a constant without the arithmetic: small systems have no time for it."""
+    (bottom, top), value = polynomial.domain, polynomial.constant
+    size = max(abs(bottom), abs(top)) * value
+    return certificate.Certificate(
+        positive=value > 0,
+        margin=1.0,
+        rounding=4 * float(np.finfo(np.empty(0, vectors).real.dtype).eps),
+        low=bottom,
+        high=top,
+        q_min=bottom * value,
+        q_max=top * value,
+        gap_max=0.0,
+        growth=tuple(edge * size for edge in (1.01, 1.02, 1.05, 1.25)),
+        high_is_rigorous=rigorous,
+        self_check=None,
+        bound_proved=True,
+    )
+
+
+_is_positive = functools.lru_cache(maxsize=64)(certificate.is_positive)

@@ -246,8 +246,8 @@ def one_sided(degree, bottom, top, low):
     return _through((bottom, top), t, (products / roots[:, None]).sum(0))
 
 
-def two_sided(degree, bottom, top, gap, level):
-    """Return a p with λ p(λ) close to one above zero and to a negative level below.
+def two_sided(degree, bottom, top, gap, levels):
+    """Return p with λ p(λ) close to one above zero and to a negative level below.
 
     Parameters
     ----------
@@ -257,21 +257,29 @@ def two_sided(degree, bottom, top, gap, level):
         Ends of the spectrum, bottom < 0 < top.
     gap : float
         Half of the interval around zero that is left out of the fit.
-    level : float
+    levels : sequence of float
         Positive; MINRES does not mind how far the level is from one.
 
     Returns
     -------
-    SignedPolynomial
-        Least squares on Chebyshev's points of the domain. It may be negative somewhere.
+    list of SignedPolynomial
+        One per level: least squares on Chebyshev's points of the domain, relative to the
+        levels. They may be negative somewhere.
     """
     t = np.cos(np.pi * (np.arange(_POINTS) + 0.5) / _POINTS)
     x = 0.5 * (top + bottom) + 0.5 * (top - bottom) * t
     t, x = t[np.abs(x) > gap], x[np.abs(x) > gap]
-    weights = np.where(x > 0, 1.0, 1.0 / level)
-    V = chebyshev.chebvander(t, degree) * (x * weights)[:, None]
-    c = np.linalg.lstsq(V, np.sign(x), rcond=None)[0]
-    return SignedPolynomial((bottom, top), tuple(c))
+    V = chebyshev.chebvander(t, degree) * x[:, None]
+    above, below = V[x > 0], V[x < 0]
+    # Normal equations: their parts serve all levels, and this basis bears it.
+    grams = above.T @ above, below.T @ below
+    sums = above.sum(axis=0), -below.sum(axis=0)
+    result = []
+    for level in levels:
+        gram = grams[0] + grams[1] / level**2
+        c = np.linalg.solve(gram, sums[0] + sums[1] / level)
+        result.append(SignedPolynomial((bottom, top), tuple(c)))
+    return result
 
 
 def even(degree, bottom, top, gap):

@@ -13,20 +13,26 @@ from . import certificate, signed
 
 __all__ = ["best", "certify"]
 
-_POINTS, _BUDGET = 400, 240  # of a trial on a synthetic spectrum: eigenvalues, products
+_POINTS, _BUDGET = 300, 160  # of a trial: eigenvalues, and products that it may spend
+_BELOW = 8  # eigenvalues below zero, where there are as many
 _LOWS = (1 / 30, 1 / 100)  # of one-sided candidates, over the top of the spectrum
-_LEVELS, _GAP = (1, 2, 8, 32), 1 / 100  # of two-sided ones
+_LEVELS, _GAP = 2.0 ** np.arange(6), 1 / 100  # of two-sided ones, and
+_MORE_LEVELS, _WIDE_GAP = (
+    2.0 ** (0.5 * np.arange(1, 10, 2)),
+    1 / 30,
+)  # where few are positive
+_ENOUGH = 2  # of two-sided ones
 
 
-def best(found, degree, vectors):
+def best(found, seconds, vectors):
     """Return the certified candidate that does best in trials.
 
     Parameters
     ----------
     found : Probe
         Of kind 'her'.
-    degree : int
-        Even, at least 2.
+    seconds : dict of int to float
+        What an iteration takes with each degree to choose from, even ones.
     vectors : dtype
         Of the recurrence.
 
@@ -41,9 +47,10 @@ def best(found, degree, vectors):
     if flipped:  # the polynomials are made for more positive than negative ones
         ends, spectrum = (-ends[1], -ends[0]), -spectrum
     scored = []
-    for candidate in _candidates(degree, *ends):
-        if _is_promising(candidate):
-            scored.append((_progress(candidate, spectrum), candidate))
+    for degree, each in seconds.items():
+        for candidate in _candidates(degree, *ends):
+            score = _efficiency(candidate, spectrum) * (degree + 1) / each
+            scored.append((score, candidate))
     for _, candidate in sorted(scored, key=lambda pair: -pair[0]):
         chosen = candidate.mirrored() if flipped else candidate
         if certify(chosen, vectors).safe:
@@ -72,18 +79,30 @@ def _synthetic(found, bottom, top):
     # The outermost ones, which carry little weight, are there all the same.
     spectrum[0] = min(spectrum[0], found.ritz_values[0])
     spectrum[-1] = max(spectrum[-1], found.ritz_values[-1])
+    # Polynomials that grow below zero must show what many eigenvalues there cost.
+    share = _share_below(found)
+    n_below = int(min(_BELOW, np.ceil(share * (found.n or 0))))
+    if theta_below := min(found.ritz_values[0], 0.0):
+        extra = np.linspace(theta_below, 0.0, n_below + 2)[1:-1]
+        spectrum[:n_below] = np.minimum(spectrum[:n_below], extra)
     return spectrum
 
 
 def _candidates(degree, bottom, top):
-    """Yield polynomials for a spectrum that is mostly positive."""
-    for part in _LOWS:
-        yield signed.one_sided(degree, min(bottom, 0.0), top, part * top)
+    """List polynomials for a spectrum that is mostly positive."""
+    lower = min(bottom, 0.0)
+    found = [signed.one_sided(degree, lower, top, part * top) for part in _LOWS]
     if bottom < 0:
-        size = _GAP * max(-bottom, top)
-        for level in _LEVELS:
-            yield signed.two_sided(degree, bottom, top, size, level)
-        yield signed.even(degree, bottom, top, size)
+        size = max(-bottom, top)
+        found.append(signed.even(degree, bottom, top, _GAP * size))
+        fits = [(_LEVELS, _GAP), (_MORE_LEVELS, _GAP), (_LEVELS, _WIDE_GAP)]
+        positive = []
+        for levels, gap in fits:
+            if len(positive) < _ENOUGH:
+                more = signed.two_sided(degree, bottom, top, gap * size, levels)
+                positive += filter(_is_promising, more)
+        found += positive
+    return [p for p in found[:3] if _is_promising(p)] + found[3:]
 
 
 def _is_promising(polynomial):
@@ -109,11 +128,15 @@ class _Diagonal(LinearOperator):
     _matvec = matvec
 
 
-def _progress(polynomial, spectrum):
-    """Return the decades that MINRES gains on a diagonal matrix within the budget."""
+def _efficiency(polynomial, spectrum):
+    """Return how far MINRES comes per product, for the comparison of polynomials.
+
+    Where it was tried on matrices, the products that it took went as the root of what
+    eigenvalues as few as these promise.
+    """
     values = polynomial(spectrum)
     if not values.min() > 0:
-        return -np.inf
+        return 0.0
     b = np.ones(spectrum.size)
     steps = max(2, _BUDGET // (polynomial.degree + 1))
     try:
@@ -121,9 +144,10 @@ def _progress(polynomial, spectrum):
             _Diagonal(spectrum), b, M=_Diagonal(values), rtol=1e-30, maxiter=steps
         )
     except ValueError:  # rounding made M indefinite
-        return -np.inf
+        return 0.0
     left = np.linalg.norm(b - spectrum * x) / np.linalg.norm(b)
-    return float(-np.log10(max(left, 1e-16)))
+    decades = -np.log10(np.clip(left, 1e-16, 1.0))
+    return float(np.sqrt(decades / (steps * (polynomial.degree + 1))))
 
 
 def certify(polynomial, vectors, rigorous=False):

@@ -41,7 +41,7 @@ _ROWS_PER_DEGREE = 16
 _DOUBT, _WORTH = 0.5, 0.9
 _MINRES_PASSES = 45  # vectors of length n that an iteration of SciPy's minres moves
 _MINRES_CALL = 8e-6  # seconds of its calls, besides the product
-_CHOICE = 7e-3  # seconds of fits, trials and the proof
+_CHOICE = 12e-3  # seconds of fits, trials and the proof
 
 
 def choose(request, based=None):

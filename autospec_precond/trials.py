@@ -16,12 +16,7 @@ __all__ = ["best", "certify"]
 _POINTS, _BUDGET = 300, 160  # of a trial: eigenvalues, and products that it may spend
 _BELOW = 8  # eigenvalues below zero, where there are as many
 _LOWS = (1 / 30, 1 / 100)  # of one-sided candidates, over the top of the spectrum
-_LEVELS, _GAP = 2.0 ** np.arange(6), 1 / 100  # of two-sided ones, and
-_MORE_LEVELS, _WIDE_GAP = (
-    2.0 ** (0.5 * np.arange(1, 10, 2)),
-    1 / 30,
-)  # where few are positive
-_ENOUGH = 2  # of two-sided ones
+_LEVELS, _GAPS = 2.0 ** (0.5 * np.arange(11)), (1 / 100, 1 / 30)  # of two-sided ones
 
 
 def best(found, seconds, vectors):
@@ -91,18 +86,13 @@ def _synthetic(found, bottom, top):
 def _candidates(degree, bottom, top):
     """List polynomials for a spectrum that is mostly positive."""
     lower = min(bottom, 0.0)
-    found = [signed.one_sided(degree, lower, top, part * top) for part in _LOWS]
+    made = [signed.one_sided(degree, lower, top, part * top) for part in _LOWS]
     if bottom < 0:
         size = max(-bottom, top)
-        found.append(signed.even(degree, bottom, top, _GAP * size))
-        fits = [(_LEVELS, _GAP), (_MORE_LEVELS, _GAP), (_LEVELS, _WIDE_GAP)]
-        positive = []
-        for levels, gap in fits:
-            if len(positive) < _ENOUGH:
-                more = signed.two_sided(degree, bottom, top, gap * size, levels)
-                positive += filter(_is_promising, more)
-        found += positive
-    return [p for p in found[:3] if _is_promising(p)] + found[3:]
+        made.append(signed.even(degree, bottom, top, _GAPS[0] * size))
+        for gap in _GAPS:
+            made += signed.two_sided(degree, bottom, top, gap * size, _LEVELS)
+    return [polynomial for polynomial in made if _is_promising(polynomial)]
 
 
 def _is_promising(polynomial):

@@ -1,5 +1,6 @@
 """The choice for Hermitian matrices that are not positive definite: an M for MINRES."""
 
+import functools
 import math
 
 import numpy as np
@@ -244,13 +245,9 @@ def probe_indefinite(based, n_steps, rng, enough=None, null=None):
     if null is not None:
         start = projected(start, of_scaled(null, based.left))
 
-    def stop(alpha, beta):
-        return len(alpha) == _ASKED and enough(estimate_iterations(alpha, beta))
-
+    stop = None if enough is None else functools.partial(_is_over, enough)
     product = based.quick or based.product
-    alpha, beta, _ = probing.lanczos(
-        product, start, n_steps, None, stop if enough else None
-    )
+    alpha, beta, _ = probing.lanczos(product, start, n_steps, None, stop)
     if not np.isfinite([*alpha, *beta]).all():
         raise ValueError(
             "make: the products of A must be finite; got a Lanczos matrix with "
@@ -267,6 +264,10 @@ def probe_indefinite(based, n_steps, rng, enough=None, null=None):
     made = len(alpha)
     found = Probe(theta, weights, norms, high, rigorous, made, kind="her", n=based.n)
     return found, estimate_iterations(alpha, beta)
+
+
+def _is_over(enough, alpha, beta):
+    return len(alpha) == _ASKED and enough(estimate_iterations(alpha, beta))
 
 
 def minres_reduction(alpha, beta):

@@ -41,6 +41,8 @@ LAYERS = [
     "kernels.chunks",
     "kernels.cpu_order",
     "kernels.arrange",
+    "kernels.cpu_rows",
+    "kernels.cpu_repeats",
     "kernels.cpu_setup",
     "kernels.cpu_streams",
     "kernels.arrays",

@@ -167,6 +167,6 @@ def warmup() -> None:
     >>> autospec_precond.warmup()
     """
     names = "cpu cpu_cg cpu_dia cpu_inside cpu_order cpu_rows cpu_scale cpu_sell cpu_setup"
-    for name in [*names.split(), "cpu_streams"]:
+    for name in [*names.split(), "cpu_streams", "cpu_repeats"]:
         module = importlib.import_module(f".{name}", __name__)
         module.warmup()

@@ -19,6 +19,10 @@ __all__ = ["LARGE", "Scaled", "is_large", "is_ready", "survey"]
 # Entries from which on the kernels are worth loading for the setup alone.
 LARGE = 1_000_000
 
+# Products after which it is worth to look for rows that repeat others, which takes as long
+# as one.
+_FEW = 2
+
 
 def is_large(matrix):
     """Tell whether the setup takes this way, whatever is compiled.
@@ -150,14 +154,60 @@ class Scaled:
         )  # fmt: skip
         self.ranges = ranges.balanced(indptr, n_threads, cpu_setup.BLOCK)
         self.sums = np.empty(-(-n // cpu_setup.BLOCK))
+        self.n_products, self.table, self.repeats = 0, None, False
 
     def __call__(self, x):
         """Return S x for a vector in double precision."""
         x = np.ascontiguousarray(x, self.double)
         y = np.empty_like(x)
-        self.run(self.library.step, *self.arrays, self.scale, self.scale * x, x, x, 0.0, y,
-                  self.sums)  # fmt: skip
+        self.multiply(self.scale * x, x, x, 0.0, y)
         return y
+
+    def multiply(self, u, v, before, b, w):
+        """Set w <- D^(-1/2) A u - b before.
+
+        Parameters
+        ----------
+        u, v, before : ndarray, shape (n,)
+            In double precision.
+        b : float
+            Factor.
+        w : ndarray, shape (n,)
+            Where the result goes.
+
+        Returns
+        -------
+        float
+            Re v* w.
+        """
+        given = *self.arrays, self.scale, u, v, before, b, w, self.sums
+        self.n_products += 1
+        if self.n_products > _FEW and self._repeats():
+            from . import cpu_repeats
+
+            scratch = np.empty((self.sums.size, 1))
+            self.run(cpu_repeats.step, *given, self.table, scratch)
+        else:
+            self.run(self.library.step, *given)
+        return float(np.sum(self.sums))
+
+    def _repeats(self):
+        """Find, once, which rows repeat those before them; say whether most do."""
+        if self.table is None:
+            from . import cpu_rows
+
+            n, block = self.shape[0], self.library.BLOCK
+            self.table = cpu_rows.new_table(n)
+            found = np.empty((self.sums.size, 1))
+            chunks = [(first // block, -(-last // block)) for first, last in self.ranges]
+            given = *self.arrays[:2], self.table, found
+            ranges.run(cpu_rows.find, chunks, self.n_threads, *given)
+            # One segment as long as the chunk: nothing repeats there.
+            alone = self.table[:, 0, 1] == np.minimum(
+                block, n - block * np.arange(len(found))
+            )
+            self.repeats = 2 * np.count_nonzero(alone) < alone.size
+        return self.repeats
 
     def pair(self, x, y):
         """Multiply two vectors in one pass.

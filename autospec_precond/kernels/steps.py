@@ -57,9 +57,7 @@ class Steps:
             self.w, self.image = self.image, None
             return float(dot(self.v, self.w).real) / self.length**2
         before = self.v if self.first else self.before
-        vectors = self.u, self.v, before, b / self.length_before, self.w
-        scaled.run(scaled.library.step, *scaled.arrays, scaled.scale, *vectors, scaled.sums)
-        return float(np.sum(scaled.sums))
+        return scaled.multiply(self.u, self.v, before, b / self.length_before, self.w)
 
     def subtract(self, a):
         """Set w <- w - a v.

@@ -3,8 +3,8 @@
     python -m bench calibrate [--out autospec_precond/calibration.py]
 
 One thread; OPENBLAS_NUM_THREADS=1 is asked for. The least of many repeats, the median of
-three rounds. Stencils of 5 points on 10² to 1000² points, and random rows of 9. Run it
-again after a change to kernels.
+three rounds. Stencils of 5 points on 10² to 1000² points, random rows of 9, and
+elasticity. Run it again after a change to kernels.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from autospec_precond import cost
 from autospec_precond.compare import jacobi
 from autospec_precond.kernels import arrange
 from autospec_precond.probing import n_check_products
+from bench import problems
 from bench.environment import cpu
 
 __all__ = ["main", "measure"]
@@ -100,7 +101,12 @@ def measure():
     times["apply_call"] = apply[4] - 4 * times["step_call"] - base
     times["step"] = {
         kind: [step(A, kind, times) for A in pair]
-        for kind, pair in (("csr", rows), ("dia", (small, large)), ("sell", rows))
+        for kind, pair in (
+            ("csr", rows),
+            ("dia", (small, large)),
+            ("sell", rows),
+            ("fields", systems()),
+        )
     }
     times["arrange"] = [arranging(8_000), arranging(1_000_000)]
     # A polynomial whose bound is not rigorous, so that the self-check is made.
@@ -137,6 +143,11 @@ def scattered(n):
     B = sp.coo_array((np.full(rows.size, -1.0), (rows, columns)), shape=(n, n))
     B = sp.csr_array(B + B.T)
     return sp.csr_array(B + sp.diags_array(0.01 - B.sum(axis=1)))
+
+
+def systems():
+    """Return elasticity on 10,100 nodes in 2-D and 101,614 in 3-D."""
+    return [problems.build(name).A for name in ("elasticity2d:100", "elasticity3d:46")]
 
 
 def step(A, kind, times):

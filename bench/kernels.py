@@ -4,8 +4,8 @@
 
 One step of the recurrence is y = c x + a S v + b v - g y. Time per step within p(S) by kind
 of matrix, precision and block width; `plain` is SciPy's product in float64 with NumPy's
-updates. The ways: rows ('csr'), diagonals ('dia') or slices ('sell', the vectors in its
-order already), on 1 or 2 threads; 'dia swept' makes one product per sweep over the
+updates. The ways: rows ('csr'), diagonals ('dia'), of each unknown of a node ('fields'), or
+slices ('sell'), the vectors in its order already, on 1 or 2 threads; 'dia swept' makes one product per sweep over the
 rows, where 'dia' makes as many as the cache allows. The
 table at the end (-s) and `extra_info` hold the ratio to `plain`, and the bytes that a
 step must move (the matrix and each vector once) over its time, as a share of the rate of a
@@ -40,6 +40,8 @@ WAYS = {  # storage, several products per sweep, threads
     "csr, 2 threads": ("csr", True, 2),
     "sell": ("sell", True, 1),
     "sell, 2 threads": ("sell", True, 2),
+    "fields": ("fields", True, 1),
+    "fields, 2 threads": ("fields", True, 2),
     "dia swept": ("dia", False, 1),
     "dia": ("dia", True, 1),
     "dia, 2 threads": ("dia", True, 2),

@@ -25,9 +25,9 @@ _SAMPLE = 512  # rows in the middle that they are looked for in
 # stream costs 0.1 ns per entry that it might hold, a rest 1.2 per entry that it has.
 _DENSE = 0.1
 
-# Of the streams of plain diagonals so many may be left for the order to be worth it; and
+# Of plain diagonals so many may be left as streams for the order to be worth it; and
 # of all entries so many may be rests.
-_FEWER, _RESTS = 0.8, 0.1
+_FEWER, _RESTS = 0.85, 0.1
 
 # Entries (i, j) and (j, i) that differ by no more are stored once.
 _ROUNDING = 4

@@ -5,10 +5,10 @@
 One step of the recurrence is y = c x + a S v + b v - g y. Time per step within p(S) by kind
 of matrix, precision and block width; `plain` is SciPy's product in float64 with NumPy's
 updates. The ways: rows ('csr'), diagonals ('dia'), of each unknown of a node ('fields'), or
-slices ('sell'), the vectors in its order already, on 1 or 2 threads; 'dia swept' makes one product per sweep over the
-rows, where 'dia' makes as many as the cache allows. The
-table at the end (-s) and `extra_info` hold the ratio to `plain`, and the bytes that a
-step must move (the matrix and each vector once) over its time, as a share of the rate of a
+slices ('sell'), the vectors in its order already, on 1 or 2 threads; 'dia swept' makes one
+product per sweep over the rows, where 'dia' makes as many as the cache allows. The
+table at the end (-s) and `extra_info` hold the ratio to `plain`, and the bytes that a step
+must move (the matrix and each vector once) over its time, as a share of the rate of a
 NumPy copy that moves as many bytes in the same run on one thread. Several products per
 sweep may exceed it. A share alone rewards superfluous bytes: read the times too.
 """

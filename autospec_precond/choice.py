@@ -10,6 +10,7 @@ import numpy as np
 from . import blas, certificate, classical, cost, kernels, probing
 from .errors import NotPositiveError
 from .kernels.layout import power_of_two
+from .kernels.stored_steps import StoredProduct
 from .linop import core
 from .nullspace import projected
 from .polynomial import Polynomial
@@ -427,8 +428,24 @@ class Chooser:
 
     def _self_check(self, polynomial, start):
         """Run the self-check through the kernel that will be used."""
-        run = core(self.stored, polynomial, self.kernel, self._threads(polynomial.degree))
-        inner = self.based.inner
+        n_threads = self._threads(polynomial.degree)
+        run = core(self.stored, polynomial, self.kernel, n_threads)
+        inner, quick = self.based.inner, self.based.quick
+        self.n_products += probing.n_check_products(polynomial.degree)
+        largest = self.found.ritz_values[-1] if self.found else 0.0
+        double = quick is not None and quick.double == self.vector_dtype
+        if double and inner is None and self.kernel == "fused":  # in the order of M
+            _, kernel = kernels.select(self.stored.kind, self.kernel)
+            product = StoredProduct(self.stored, kernel, quick, n_threads)
+
+            def run_alone(x):
+                work = np.empty_like(x), np.empty_like(x)
+                return run(x, work) / self.stored.unit
+
+            start = np.ascontiguousarray(self.stored.arranged(start))
+            return probing.self_check(
+                product, polynomial, run_alone, start, largest=largest
+            )
 
         def apply(x):
             x = (x if inner is None else inner(x)).astype(self.vector_dtype)
@@ -436,11 +453,13 @@ class Chooser:
             result = self.stored.restored(run(x, (np.empty_like(x), np.empty_like(x))))
             return result.astype(self.based.dtype) / self.stored.unit
 
-        self.n_products += probing.n_check_products(polynomial.degree)
-        largest = self.found.ritz_values[-1] if self.found else 0.0
-        product = self.based.quick or self.based.product
         return probing.self_check(
-            product, polynomial, apply, start, inner=inner, largest=largest
+            quick or self.based.product,
+            polynomial,
+            apply,
+            start,
+            inner=inner,
+            largest=largest,
         )
 
     def _threads(self, degree):

@@ -48,6 +48,7 @@ LAYERS = [
     "kernels.arrays",
     "kernels.ranges",
     "kernels.steps",
+    "kernels.stored_steps",
     "kernels.scaled",
     "kernels.diagonals",
     "kernels.slices",

@@ -10,7 +10,7 @@ from . import cpu_rows
 from .chunks import CHUNK
 from .cpu import jit
 
-__all__ = ["step", "warmup"]
+__all__ = ["combine", "step", "warmup"]
 
 _TYPES = (np.float32, np.float64)
 
@@ -42,6 +42,20 @@ def _step(first, last, indptr, indices, data, scale, u, v, before, b, w, sums, t
         sums[k] = _finish(scale[rows], b, before[rows], v[rows], w[rows])
 
 
+def _combine(first, last, b, before, v, w, sums):
+    """Set w <- w - b before and sums <- Re v* w, by whole chunks of rows."""
+    for low in range(first, last, CHUNK):
+        rows = slice(low, min(low + CHUNK, last))
+        here, there, other = v[rows], w[rows], before[rows]
+        dot = 0.0
+        for i in range(there.size):
+            value = there[i] - b * other[i]
+            there[i] = value
+            dot += here[i].real * value.real + here[i].imag * value.imag
+        sums[low // CHUNK] = dot
+
+
+combine = jit(_combine, {"contract", "reassoc"})
 step = jit(_step, {"contract"})
 
 
@@ -50,6 +64,7 @@ def warmup():
     table, ones, dots = cpu_rows.new_table(1), np.ones(1), np.ones((1, 1))
     indptr, indices = np.zeros(2, np.uint32), np.zeros(1, np.uint32)
     cpu_rows.find(0, 1, indptr, indices, table, dots)
+    combine(0, 1, 1.0, ones, ones, ones.copy(), ones.copy())
     for values in _TYPES:
         matrix = indptr, indices, np.ones(1, values)
         step(

@@ -77,9 +77,11 @@ def make(
         default); values and vectors in double.
     storage : {'csr', 'dia', 'sell', 'fields'}, optional
         How an explicit sparse A is stored for the products: by rows; by diagonals (at
-        most 128); or by slices, rows of equal length in an order of our own. By default
-        diagonals where they take fewer bytes than rows, else slices for a large A with
-        fewer than 24 entries per row, else rows.
+        most 128); by slices, rows of equal length in an order of our own; or by
+        diagonals of each unknown of a node ('fields'), for systems of equations with 2 to
+        6 unknowns per node, one after the other. By default diagonals where they take
+        fewer bytes than rows, of each unknown where fewer are left; else slices for a
+        large A with fewer than 24 entries per row, else rows.
     kernel : {'reference', 'fused'}, optional
         For tests and bug reports; fused where it exists by default.
     n_threads : int, optional

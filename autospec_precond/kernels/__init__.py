@@ -158,8 +158,9 @@ def warmup() -> None:
     Numba finds a writable place, and later processes load it. Afterwards nothing is
     compiled again in this process for matrices stored as rows ('csr'), for real ones
     in slices ('sell'), nor for vectors and real matrices of 3, 5, 7 or 9 diagonals. Other
-    numbers of diagonals, complex slices, and the setup of complex matrices of a million
-    entries, are compiled when they are first met, in 0.3 to 3 seconds each.
+    numbers of diagonals, those of each unknown of a node ('fields'), complex slices, and
+    the setup of complex matrices of a million entries, are compiled when they are first
+    met, in 0.3 to 3 seconds each.
 
     Examples
     --------

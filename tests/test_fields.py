@@ -481,3 +481,25 @@ def test_flags_of_the_compiled_kernel():
     assert options["fastmath"] == {"contract"}
     assert options["nogil"] is True
     assert not options.get("parallel")
+
+
+# General matrices.
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_the_adjoint_of_a_general_matrix(dtype, rng):
+    A = system(150, "two", dtype, rng, symmetric=False)
+    M = ap.make(A, assume_a="gen", degree=5, storage="fields")
+    assert M.storage == "fields"
+    plain = ap.make(A, polynomial=M.state(), storage="csr")
+    x, y = (random_block(rng, (300,), dtype) for _ in range(2))
+    size = np.linalg.norm(plain @ x)
+    assert np.linalg.norm(M @ x - plain @ x) <= 1e-5 * size
+    assert np.linalg.norm(M.H @ y - plain.H @ y) <= 1e-5 * np.linalg.norm(plain.H @ y)
+    assert abs(np.vdot(y, M @ x) - np.vdot(M.H @ y, x)) <= 1e-5 * size * np.linalg.norm(y)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_as_a_matrix_again(symmetric, rng):
+    S = system(150, "uneven", np.float64, rng, symmetric)
+    assert abs(stored_fields(S).matrix(S.shape[0]) - S).max() <= 1e-15

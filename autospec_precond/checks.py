@@ -17,6 +17,7 @@ __all__ = [
     "check_count",
     "check_degree",
     "check_even",
+    "check_pairs",
     "check_steps",
     "check_threads",
     "check_tolerance",
@@ -172,6 +173,39 @@ def check_steps(n_probe, n, caller):
     if not 2 <= n_probe <= 500:
         raise ValueError(f"{caller}: n_probe must be between 2 and 500; got {n_probe}.")
     return min(n_probe, n)
+
+
+def check_pairs(k, n, name, caller):
+    """Return a number of eigenpairs.
+
+    Parameters
+    ----------
+    k : int
+        What the caller passed.
+    n : int
+        Number of rows of A.
+    name : str
+        The keyword.
+    caller : str
+        Name that the message starts with.
+
+    Returns
+    -------
+    int
+        Between 1 and n - 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such int.
+    """
+    k = check_count(k, name, caller)
+    if k >= n:
+        raise ValueError(
+            f"{caller}: {name} must be below the {n} rows of A; got {k}. For all "
+            "eigenvalues use scipy.linalg.eigh."
+        )
+    return k
 
 
 def check_threads(n_threads, caller):

@@ -19,6 +19,7 @@ _DEGREES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 # Lanczos steps; a third of them for a matrix that LOBPCG is done with in milliseconds.
 _N_STEPS, _FEW_ROWS = 60, 5000
 _BEYOND = 1.3  # times k eigenvalues are to lie below the interval
+_SHIFT = 0.5  # over the lower end of the interval
 _ABOVE = 1.01  # upper end of the interval over what the steps have seen
 
 # Iterations are about a + b / arccosh(1 / r), r the residual of the polynomial.
@@ -26,7 +27,7 @@ _ITERATIONS = 12.0, 20.0
 
 # Seconds of an iteration of SciPy's LOBPCG but for M: per call, per number in a block, and
 # per entry of A and column.
-_CALLS, _PER_NUMBER, _PER_ENTRY = 4e-4, 1.5e-8, 2.5e-10
+_CALLS, _PER_NUMBER, _PER_ENTRY = 4e-4, 2e-8, 2.5e-10
 
 _PROVED = 16, 32  # degrees whose proof takes 1 and 12 ms
 _LARGE = 2e5  # numbers in a block from which on float32 vectors pay
@@ -73,7 +74,7 @@ def choose(request):
         raise ValueError(
             "make: degree must be an int for solver='lobpcg'; got 'measure'. Leave it out."
         )
-    if request.state or request.degree == 0:
+    if request.degree == 0:
         return definite.choose(request)
     if request.engine not in (None, "classical"):
         raise ValueError(
@@ -88,6 +89,8 @@ def choose(request):
 def _choose(request, k):
     operand, rng = request.operand, request.rng
     based, spent = _based(request)
+    if request.state:
+        return _given(request, k, based, spent)
     n_steps = request.n_probe or (_N_STEPS if operand.n >= _FEW_ROWS else _N_STEPS // 2)
     found = density.estimate(based, checks.check_steps(n_steps, operand.n, "make"), rng)
     spent += found.probe.n_steps
@@ -98,13 +101,7 @@ def _choose(request, k):
             f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). A + c I has the same "
             "eigenvectors: make M for that."
         )
-    precision = request.precision
-    if precision is None:
-        precision = "single" if k * operand.n >= _LARGE else "mixed"
-    storage = request.storage or _storage(based, operand.dtype, precision)
-    stored = layout.store(based, operand.dtype, precision, storage)
-    kernel, _ = kernels.select(stored.kind, request.kernel)
-    kernels.check_threads(kernel, stored.kind, request.n_threads)
+    stored, kernel, precision = _stored(request, k, based)
     ends = _ends(found, k, request)
     vector_dtype = layout.vector_dtype(operand.dtype, precision)
     times = _times(request, k, stored, kernel, vector_dtype, ends)
@@ -113,31 +110,59 @@ def _choose(request, k):
     top = _ABOVE * found.high
     polynomial = classical.shifted(degree, high, low, shift, top)
     proved, notes = _proof(polynomial, operand.n, vector_dtype)
-    unit = stored.unit
-    if stored.kind == "operator":
-        unit = layout.power_of_two(found.high)
     which = "largest" if request.largest else "smallest"
     notes = (
         f"for the {k} {which} eigenvalues: p is near 1/(λ - {shift:.3g}) on "
         f"[{low:.3g}, {high:.3g}], within {_residual(degree, ends):.1g}",
         *notes,
     )
+    parts = based, stored, kernel, precision, polynomial, proved, found.probe, "classical"
+    return _choice(*parts, times, spent, notes)
+
+
+def _given(request, k, based, spent):
+    """Take the polynomial of the caller's."""
+    stored, kernel, precision = _stored(request, k, based)
+    polynomial, engine = request.state["polynomial"], request.state.get("engine", "given")
+    notes = ("the polynomial was given: the spectrum was not probed",)
+    parts = based, stored, kernel, precision, polynomial, None, None, engine
+    return _choice(*parts, {}, spent, notes)
+
+
+def _choice(
+    based, stored, kernel, precision, polynomial, proved, probe, engine, times, spent, notes
+):
+    if stored.kind == "operator":  # let it appear with numbers of the order of one
+        unit = layout.power_of_two(polynomial.domain[1])
+        stored = dataclasses.replace(stored, unit=unit)
     return Choice(
         solver="lobpcg",
         kind="pos",
         based=based,
-        stored=dataclasses.replace(stored, unit=unit),
+        stored=stored,
         kernel=kernel,
         precision=precision,
         polynomial=polynomial,
         certificate=proved,
-        probe=found.probe,
-        engine="classical",
+        probe=probe,
+        engine=engine,
         candidates=times,
         break_even=None,
         n_products=spent,
         notes=notes,
     )
+
+
+def _stored(request, k, based):
+    """Return the operator as stored, the kernel, and the precision."""
+    operand, precision = request.operand, request.precision
+    if precision is None:
+        precision = "single" if k * operand.n >= _LARGE else "mixed"
+    storage = request.storage or _storage(based, operand.dtype, precision)
+    stored = layout.store(based, operand.dtype, precision, storage)
+    kernel, _ = kernels.select(stored.kind, request.kernel)
+    kernels.check_threads(kernel, stored.kind, request.n_threads)
+    return stored, kernel, precision
 
 
 def _storage(based, dtype, precision):
@@ -195,7 +220,7 @@ def _ends(found, k, request):
     if request.B is not None:
         # What is wanted need not be at the low end of A alone.
         return high, 0.5 * low, 0.0
-    return high, low, 0.5 * low
+    return high, low, _SHIFT * low
 
 
 def _residual(degree, ends):

@@ -14,6 +14,7 @@ COMMANDS = {
         "bench.indefinite",
         "MINRES on indefinite and singular problems",
     ),
+    "eigen": ("bench.eigen", "eigenproblems: lobpcg and filtered_eigsh against rivals"),
     "calibrate": ("bench.calibrate", "measure what the cost model counts with"),
 }
 

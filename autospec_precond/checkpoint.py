@@ -14,13 +14,23 @@ from pathlib import Path
 
 import numpy as np
 
-from .engine import Engine, EngineConfig, init
+from . import engine, gmres_engine
 from .errors import CheckpointError
 
-__all__ = ["FORMAT", "SHIPPED", "load", "save"]
+__all__ = [
+    "FORMAT",
+    "FORMAT_GMRES",
+    "SHIPPED",
+    "SHIPPED_GMRES",
+    "load",
+    "load_gmres",
+    "save",
+]
 
 FORMAT = "autospec_precond.engine/3"
+FORMAT_GMRES = "autospec_precond.gmres_engine/1"
 SHIPPED = "solve.safetensors"
+SHIPPED_GMRES = "gmres.safetensors"
 
 _KEY = "autospec_precond"
 
@@ -45,8 +55,35 @@ def load(path=None):
     CheckpointError
         If the file is missing, truncated, of another format, or does not fit.
     """
+    return _load(path, FORMAT)
+
+
+def load_gmres(path=None):
+    """Read an engine for general matrices.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        A file that `save` wrote; by default the weights that ship with the package.
+
+    Returns
+    -------
+    GmresEngine
+        Ready to propose; the shipped one is read once per process.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path.
+    CheckpointError
+        If the file is missing, truncated, of another format, or does not fit.
+    """
+    return _load(path, FORMAT_GMRES)
+
+
+def _load(path, kind):
     if path is None:
-        return _shipped()
+        return _shipped(kind)
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(
             "make: engine must be the path of a .safetensors file or 'classical'; got "
@@ -60,16 +97,29 @@ def load(path=None):
             f"make: engine must be a readable weights file; got {os.fspath(path)!r} "
             f"({error.strerror}). Give the path of a .safetensors file or 'classical'."
         ) from error
-    return _parse(blob, path.name)
+    return _parse(blob, path.name, kind)
+
+
+# For each format: the file that ships, configuration, first parameters, engine.
+_KINDS = {
+    FORMAT: (SHIPPED, engine.EngineConfig, engine.init, engine.Engine),
+    FORMAT_GMRES: (
+        SHIPPED_GMRES,
+        gmres_engine.GmresConfig,
+        gmres_engine.init,
+        gmres_engine.GmresEngine,
+    ),
+}
 
 
 @functools.cache
-def _shipped():
+def _shipped(kind):
+    name = _KINDS[kind][0]
     data = importlib.resources.files("autospec_precond.weights_data")
-    return _parse(data.joinpath(SHIPPED).read_bytes(), SHIPPED)
+    return _parse(data.joinpath(name).read_bytes(), name, kind)
 
 
-def _parse(blob, name):
+def _parse(blob, name, kind=FORMAT):
     from safetensors import SafetensorError
     from safetensors.numpy import load as parse
 
@@ -85,13 +135,14 @@ def _parse(blob, name):
             f"make: engine must be a whole safetensors file; got {name}, which is "
             f"truncated or damaged ({error}). Copy it again."
         ) from error
-    if metadata.get("format") != FORMAT:
+    _, make_config, init, make_engine = _KINDS[kind]
+    if metadata.get("format") != kind:
         raise CheckpointError(
-            f"make: engine must have format {FORMAT!r}; got {name} with "
+            f"make: engine must have format {kind!r}; got {name} with "
             f"{metadata.get('format')!r}. {remedy}"
         )
     try:
-        config = EngineConfig(**metadata["config"])
+        config = make_config(**metadata["config"])
         provenance = metadata["provenance"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(
@@ -100,14 +151,16 @@ def _parse(blob, name):
         ) from error
     wanted = {k: v.shape for k, v in init(config, np.random.default_rng(0)).items()}
     found = {k: params[k].shape for k in sorted(params)}
-    if wanted != found or config.n_features != EngineConfig().n_features:
+    if wanted != found or config.n_features != make_config().n_features:
         raise CheckpointError(
-            f"make: engine must fit this version, {EngineConfig().to_dict()}; got {name} "
+            f"make: engine must fit this version, {make_config().to_dict()}; got {name} "
             f"with {config.to_dict()} and arrays {found}. {remedy}"
         )
     if not all(np.isfinite(v).all() for v in params.values()):
         raise CheckpointError(f"make: engine must be finite; got {name} with NaN. {remedy}")
-    return Engine(config, params, provenance, name, hashlib.sha256(blob).hexdigest()[:12])
+    return make_engine(
+        config, params, provenance, name, hashlib.sha256(blob).hexdigest()[:12]
+    )
 
 
 def save(path, config, params, provenance):
@@ -117,8 +170,8 @@ def save(path, config, params, provenance):
     ----------
     path : str or path-like
         Target, by convention ending in .safetensors.
-    config : EngineConfig
-        Shape of the network.
+    config : EngineConfig or GmresConfig
+        Shape of the network; it decides the format.
     params : dict of str to ndarray
         Parameters; stored in float32.
     provenance : dict
@@ -127,7 +180,8 @@ def save(path, config, params, provenance):
     from safetensors.numpy import save as serialise
 
     path = Path(path)
-    metadata = {"format": FORMAT, "config": config.to_dict(), "provenance": provenance}
+    kind = FORMAT if isinstance(config, engine.EngineConfig) else FORMAT_GMRES
+    metadata = {"format": kind, "config": config.to_dict(), "provenance": provenance}
     arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in params.items()}
     beside = path.with_name(path.name + ".part")
     beside.write_bytes(serialise(arrays, {_KEY: json.dumps(metadata, sort_keys=True)}))

@@ -16,7 +16,10 @@ import torch
 
 from autospec_precond import checkpoint, spectra
 from autospec_precond.engine import EngineConfig
+from autospec_precond.gmres_engine import GmresConfig
 
+from .gmres_task import GmresTrainConfig
+from .gmres_task import train as train_gmres
 from .training import TrainConfig, measure, train
 
 
@@ -36,6 +39,7 @@ def main(arguments=None):
     target.add_argument(
         "--leave-each-out", metavar="FOLDER", help="write left-out-FAMILY.safetensors"
     )
+    parser.add_argument("--task", choices=["solve", "gmres"], default="solve")
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the data and steps"
@@ -46,6 +50,11 @@ def main(arguments=None):
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    if options.task == "gmres":
+        if not options.out or options.leave_out:
+            parser.error("--task gmres takes --out, and leaves no family out")
+        _train_gmres(options)
+        return
     full = TrainConfig(seed=options.seed)
     config = dataclasses.replace(
         full,
@@ -62,6 +71,20 @@ def main(arguments=None):
         checkpoint.save(path, EngineConfig(), params, provenance)
         print(file=sys.stderr)
         print(json.dumps(provenance["evaluation"], indent=2))
+
+
+def _train_gmres(options):
+    full = GmresTrainConfig(seed=options.seed)
+    config = dataclasses.replace(
+        full,
+        n_samples=round(options.scale * full.n_samples),
+        n_held_out=round(options.scale * full.n_held_out),
+        n_steps=round(options.scale * full.n_steps),
+    )
+    params, provenance = train_gmres(config, None, _show)
+    checkpoint.save(options.out, GmresConfig(), params, provenance)
+    print(file=sys.stderr)
+    print(json.dumps(provenance["evaluation"], indent=2))
 
 
 def _targets(options, families):

@@ -92,7 +92,7 @@ def _bulk(n, rng):
 
 
 def _grid(n, rng):
-    """Convection, diffusion with jumps and reaction on a grid of one to three dimensions."""
+    """Convection, diffusion with jumps and reaction on a grid of 1 to 3 dimensions."""
     dims = int(rng.integers(1, 4))
     side = max(3, round(n ** (1 / dims)))
     shape = (side,) * dims

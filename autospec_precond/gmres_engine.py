@@ -417,7 +417,8 @@ class GmresEngine:
         int
             m where the probe says enough, or broke down; otherwise the next stage.
         """
-        m = _check(H).shape[1]
+        H, _ = _check(H)
+        m = H.shape[1]
         later = [s for s in stages(degree) if s > m]
         if not later or H[m, m - 1] == 0:
             return m
@@ -452,7 +453,8 @@ class GmresEngine:
         -----
         Takes 1 to 3 ms. Where H is longer than degree + 1 its first columns count.
         """
-        H = _check(H)[: degree + 2, : degree + 1]
+        H, unit = _check(H)
+        H = H[: degree + 2, : degree + 1]
         is_real = H.dtype.kind != "c"
         m = H.shape[1]
         if H[m, m - 1] == 0:
@@ -467,10 +469,11 @@ class GmresEngine:
                 "propose: H must have a harmonic Ritz value other than zero; got none of "
                 f"{m}. Precondition by the base alone."
             )
-        return RootPolynomial(tuple(with_added_roots(found, is_real)))
+        return RootPolynomial(tuple(unit * with_added_roots(found, is_real)))
 
 
 def _check(H):
+    """Return H over a power of two near its size, so that squares stay in range."""
     H = np.asarray(H)
     if H.ndim != 2 or H.shape[0] != H.shape[1] + 1 or H.shape[1] < 1:
         raise ValueError(f"propose: H must have shape (m + 1, m); got {H.shape}.")
@@ -479,4 +482,6 @@ def _check(H):
             f"propose: H must be finite; got {int((~np.isfinite(H)).sum())} entries that "
             "are not. Scale the matrix."
         )
-    return H
+    size = float(np.abs(H).max())
+    unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0
+    return H / unit, unit

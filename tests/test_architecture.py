@@ -29,6 +29,7 @@ LAYERS = [
     "unions",
     "features",
     "engine",
+    "gmres_engine",
     "checkpoint",
     "spectra",
     "files",
@@ -94,7 +95,7 @@ LAYERS = [
 # What is heavy or optional, and the only modules that may import it.
 HOMES = {
     "torch": "retrain",
-    "numba": ("kernels.cpu", "retrain.counting"),
+    "numba": ("kernels.cpu", "retrain.counting", "retrain.gmres_counting"),
     "cupy": "kernels.gpu",
     "cupyx": "kernels.gpu",
     "matplotlib": "plot",

@@ -81,6 +81,8 @@ class Based:
         float64 or complex128.
     n_threads : int or None
         Threads of a pass over a large A; None for Numba's number.
+    n_scalings : int
+        Passes of 'equilibrate' that made the diagonals.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Based:
     inner: object
     dtype: np.dtype
     n_threads: int | None = None
+    n_scalings: int = 1
 
     @property
     def is_congruent(self):

@@ -243,6 +243,7 @@ def _preconditioner(choice, operand, A, assume_a, n_threads, began):
         n_products=choice.n_products,
         seconds=time.perf_counter() - began,
         notes=(*operand.notes, *choice.notes),
+        n_scalings=choice.based.n_scalings,
         seen=classify.seen(choice, assume_a),
     )
     return PolynomialPreconditioner(

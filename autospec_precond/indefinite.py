@@ -1,5 +1,6 @@
 """The choice for Hermitian matrices that are not positive definite: an M for MINRES."""
 
+import dataclasses
 import functools
 import math
 
@@ -27,6 +28,7 @@ __all__ = [
 
 _RTOL = 1e-8  # that solves are predicted for
 _ASKED = 6  # steps of the probe after which it may end
+_PASSES, _MUCH = 4, 0.5  # of equilibration, and what they must make of the iterations
 _EVEN_ROWS = 8.0  # ratio of row norms up to which scaling by them gains nothing
 
 # Products of MINRES with the polynomial that trials choose over those of plain MINRES: on
@@ -84,6 +86,19 @@ def choose(request, based=None):
         if degree is None:  # in haste: nothing is known of storage yet
             enough = lambda iterations: iterations * outer < _CHOICE  # noqa: E731
         found, plain = probe_indefinite(based, steps, request.rng, enough, request.null)
+        if based.name == "equilibrate" and plain * outer > _CHOICE:
+            # Rows and columns that differ much need more passes, or are better left alone.
+            again = rescaled(based)
+            other = probe_indefinite(again, steps, request.rng, None, request.null)
+            spent = found.n_products + _PASSES - 1
+            if other[1] < _MUCH * plain:
+                based, (found, plain) = again, other
+                notes.append(
+                    f"rows equilibrated {_PASSES} times: fewer iterations foreseen"
+                )
+            else:
+                spent += other[0].n_products - found.n_products
+            found = dataclasses.replace(found, n_products=found.n_products + spent)
         seconds = {degree: 1.0}
         if degree is None or degree == "measure":
             predicted, seconds = {0: plain * outer}, {}
@@ -166,9 +181,31 @@ def base_of(request):
             scale = np.where(norms > 0, norms, 1.0)
             np.sqrt(scale, out=scale)
             np.divide(1.0, scale, out=scale)
-    return Based(
+    based = Based(
         name, matrix, operand.operator, scale, scale, None, dtype, request.n_threads
     )
+    return rescaled(based) if request.state.get("n_scalings", 1) > 1 else based
+
+
+def rescaled(based):
+    """Equilibrate rows and columns further, until both have norms close to one.
+
+    Parameters
+    ----------
+    based : Based
+        As `base_of` returns it, scaled once.
+
+    Returns
+    -------
+    Based
+        Scaled four times.
+    """
+    scale = based.left.copy()
+    sizes = abs(based.source)
+    for _ in range(_PASSES - 1):
+        norms = scale * (sizes @ scale)
+        scale /= np.sqrt(np.where(norms > 0, norms, 1.0))
+    return dataclasses.replace(based, left=scale, right=scale, n_scalings=_PASSES)
 
 
 def least_entry(based):
@@ -257,7 +294,9 @@ def probe_indefinite(based, n_steps, rng, enough=None, null=None):
     largest = float(np.abs(theta).max())
     high, rigorous = 1.02 * max(float((np.abs(theta) + norms).max()), 1.05 * largest), False
     if based.name == "equilibrate":
-        high, rigorous = 1.0 + 1e-12, True
+        # After one pass rows of D^-1 A, similar to S, sum to one.
+        bound = 1.0 if based.n_scalings == 1 else float(row_norms(based.matrix).max())
+        high, rigorous = bound * (1 + 1e-12), True
     elif based.source is not None:
         bound = float(row_norms(based.source).max()) * (1 + 1e-12)
         high, rigorous = min(high, bound), bound <= high

@@ -398,6 +398,7 @@ class PolynomialPreconditioner(LinearOperator):
             "solver": self.solver,
             "polynomial": self.polynomial.to_dict(),
             "base": self.report.base,
+            "n_scalings": self.report.n_scalings,
             "precision": self.precision,
             "engine": self.report.engine,
         }

@@ -51,6 +51,8 @@ class Report:
         Wall time of `make`.
     notes : tuple of str
         Sentences: what was converted, repaired or is unproved.
+    n_scalings : int, optional
+        Passes that equilibrated A.
     seen : str, optional
         What is known of the class of A, and what cannot be seen.
     """
@@ -74,6 +76,7 @@ class Report:
     n_products: int
     seconds: float
     notes: tuple[str, ...]
+    n_scalings: int = 1
     seen: str = ""
 
     def rows(self) -> list[tuple[str, str]]:

@@ -165,7 +165,9 @@ class Chooser:
             return self.declined
 
         enough = None if hopes is None else declines
-        quick = seen is not None and self.based.n >= _GLANCE and self.null is None
+        quick = seen is not None and self.based.n >= _GLANCE
+        if quick and self.null is not None:  # S times a null vector is zero
+            seen = projected(seen[0], self.null), seen[1]
         start = None if self.null is None else (self._start_without_null(), None)
         if hopes is not None and quick and n_steps > _ASKED[0]:
             found = self._look(

@@ -433,7 +433,10 @@ class PolynomialPreconditioner(LinearOperator):
         inverse = self._inverse
         plain = inverse is not None and type(x) is np.ndarray and x.dtype == self.dtype
         if plain and x.shape == inverse.shape:
-            return inverse * x
+            null = self._parts.null
+            if null is None:
+                return inverse * x
+            return projected(inverse * projected(x, null), null)
         return super().matvec(x)
 
     def _matvec(self, x):
@@ -472,7 +475,7 @@ class PolynomialPreconditioner(LinearOperator):
         plain = parts.inner is None and not parts.left is parts.right is None
         plain = plain and not np.iscomplexobj(parts.polynomial.constant)
         double = np.empty(0, parts.dtype).real.itemsize == 8 and parts.precision != "single"
-        if parts.polynomial.degree or not double or parts.null is not None:
+        if parts.polynomial.degree or not double:
             return None
         if parts.inner is None and parts.left is parts.right is None:
             return np.full(parts.shape[0], parts.polynomial.constant)

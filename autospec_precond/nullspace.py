@@ -58,7 +58,10 @@ def find(operand, given, caller):
     sums, sizes = np.abs(matrix @ ones), _row_norms(matrix)
     if not (sums <= _TOL[operand.real_dtype] * sizes).all() or not sizes.all():
         return None, "", 2
-    k, labels = csgraph.connected_components(sp.csr_array(matrix), directed=False)
+    # Strong components of a symmetric graph are its components, without a transpose.
+    k, labels = csgraph.connected_components(
+        sp.csr_array(matrix), connection="strong"
+    )
     if k > _MOST:
         return None, f"A 1 = 0 on {k} components, more than {_MOST}: not projected out", 2
     counts = np.bincount(labels, minlength=k)
@@ -103,7 +106,10 @@ def of_scaled(null, scale):
     """
     if scale is None:
         return null
-    return np.linalg.qr(null / scale[:, None])[0]
+    null = null / scale[:, None]
+    if (np.count_nonzero(null, axis=1) <= 1).all():  # constants, apart from each other
+        return null / np.linalg.norm(null, axis=0)
+    return np.linalg.qr(null)[0]
 
 
 def _may_vanish(operand):

@@ -171,6 +171,10 @@ def test_an_entry_without_its_mirror(rng):
     assert len(stored_fields(B).data) > n_half
     B.eliminate_zeros()
     assert len(stored_fields(B).data) > n_half
+    B = S.copy()
+    B[8, 6] = 0.0  # below
+    B.eliminate_zeros()
+    assert len(stored_fields(B).data) > n_half
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,19 @@ def test_the_figure_is_that_of_small_matrices(kind, precision, rng, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_entries_of_another_size(kind, monkeypatch):
+    A = 1000.0 * system(4500)
+    given = {"polynomial": chebyshev(8, 3500.0), "storage": kind, "base": "none"}
+    plain = ap.make(A, **given).certificate.self_check
+    monkeypatch.setattr(scaled, "LARGE", 1)
+    large = ap.make(A, **given)
+    assert large._parts.stored.unit > 2
+    assert large.certificate.self_check == pytest.approx(plain, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_sees_a_bound_that_is_too_low(kind, rng, monkeypatch):
-    # The spectrum ends at 2.3 or so: this polynomial is let through with a warning.
+    # The spectrum ends above 1.2: this polynomial is let through with a warning.
     with pytest.warns(ap.UncertifiedWarning):
         M = made(kind, rng, monkeypatch, polynomial=chebyshev(8, 1.2))
     assert M.certificate.self_check > 1

@@ -1,20 +1,58 @@
-"""The choice for general matrices: a base, and a polynomial for GMRES."""
+"""The choice for general matrices: a base, and a polynomial for GMRES or BiCGSTAB."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from . import kernels
+from . import bases, blas, classify, cost, kernels, scaling
+from .arnoldi import Arnoldi, ArnoldiProbe
 from .bases import Based
+from .calibration import TIMES
 from .kernels import layout
 from .request import Choice
 from .roots import RootPolynomial, with_added_roots
+from .cycles import Applied, trial
 
 __all__ = ["choose"]
 
-_DEGREE = 20
+# On 45 real matrices degrees 16 to 32 took about as many products; higher ones only where
+# restarts hold GMRES up, as in closed streamlines.
+_LOW, _HIGH, _HIGHEST = 24, 40, 64
+_MEASURED = (8, 16, 24, 40)
+_GLANCE = 10  # steps of the probe after which base alone may be seen to be enough
+_RTOL = 1e-8  # that solves are predicted for
+_SETUP = 4e-3  # seconds that probe, roots and storage take, whatever the size
+_SETUP_STEPS = 60  # products within M that they take besides
+_OUTER_CALLS = 6.5e-5  # seconds of an iteration of SciPy's gmres, besides passes over n
+_OUTER_PASSES = 80  # vectors of length n that such an iteration reads and writes
+
+# Where GMRES alone gains a decade within the probe, every polynomial of it was good.
+_EASY = 0.1
+_LARGE = 5000  # rows from which on a trial is made in any case
+_TRIAL = 250  # products of a trial
+_PACE = 0.002  # decades per product that are good enough: a solve in 4000
+_SLOW = 0.0015  # below which other bases are tried
+_THREADED = 10_000  # rows from which on BLAS uses threads for sums
+_HOPELESS = 2e-4  # decades per product, below which a trial says nothing
+_SHARE = 0.1  # of a diagonal entry in its row and column, from which it is a good scale
+
+
+@dataclass
+class _Candidate:
+    """A polynomial on a base, and what a trial made of it."""
+
+    based: Based
+    probe: ArnoldiProbe
+    polynomial: RootPolynomial
+    precision: str
+    stored: object = None
+    kernel: str = "reference"
+    pace: float = -np.inf  # decades per product
+    speed: float = -np.inf  # decades per second
 
 
 def choose(request):
-    """Choose base, storage and polynomial for a general A.
+    """Choose base, storage, degree and polynomial for a general A.
 
     Parameters
     ----------
@@ -25,57 +63,329 @@ def choose(request):
     -------
     Choice
         Without a certificate: p need not be positive.
+
+    Raises
+    ------
+    ValueError
+        If A is structurally singular, or a keyword does not suit it.
     """
-    operand, state = request.operand, request.state
-    dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
-    left = None
-    if operand.matrix is not None and request.base != "none":
-        left = 1.0 / np.maximum(abs(operand.matrix).sum(axis=1).astype(float), 1e-300)
-    name = "none" if left is None else "equilibrate"
-    based = Based(name, operand.matrix, operand.operator, left, None, None, dtype)
-    precision = request.precision or "mixed"
-    stored = layout.store(based, operand.dtype, precision, request.storage)
-    kernel, _ = kernels.select(stored.kind, request.kernel)
-    kernels.check_threads(kernel, stored.kind, request.n_threads)
-    n_products = 0
-    if state:
-        polynomial = state["polynomial"]
-    else:
-        degree = _DEGREE if request.degree is None else request.degree
-        n_products = min(degree + 1, operand.n)
-        roots = _harmonic_ritz(based.product, request.rng, operand.n, dtype, n_products)
-        is_real = dtype.kind == "f"
-        polynomial = RootPolynomial(tuple(with_added_roots(roots, is_real)))
-    return Choice(
-        solver=request.solver or "gmres",
-        kind="gen",
-        based=based,
-        stored=stored,
-        kernel=kernel,
-        precision=precision,
-        polynomial=polynomial,
-        certificate=None,
-        probe=None,
-        engine="given" if state else "classical",
-        candidates={},
-        break_even=None,
-        n_products=n_products,
-    )
+    classify.check_structure(request.operand, "make")
+    return _Chooser(request).choose()
 
 
-def _harmonic_ritz(product, rng, n, dtype, m):
-    v = rng.standard_normal(n).astype(dtype)
-    V, H = np.zeros((n, m + 1), dtype), np.zeros((m + 1, m), dtype)
-    V[:, 0] = v / np.linalg.norm(v)
-    for k in range(m):
-        w = product(V[:, k])
-        for _ in range(2):
-            h = V[:, : k + 1].conj().T @ w
-            w = w - V[:, : k + 1] @ h
-            H[: k + 1, k] += h
-        H[k + 1, k] = np.linalg.norm(w)
-        V[:, k + 1] = w / H[k + 1, k]
-    square = H[:m].copy()
-    f = np.linalg.solve(square.conj().T, np.eye(m)[m - 1])
-    square[:, m - 1] += abs(H[m, m - 1]) ** 2 * f
-    return np.linalg.eigvals(square)
+class _Chooser:
+    """Makes the candidates, and keeps count."""
+
+    def __init__(self, request):
+        self.request = request
+        self.operand = request.operand
+        self.dtype = np.dtype(
+            np.complex128 if self.operand.dtype.kind == "c" else np.float64
+        )
+        self.n_products = 0
+        self.notes = []
+        self.predicted = {}
+        self._start, self._stored, self._probed = None, {}, {}
+
+    def choose(self):
+        request = self.request
+        names = self._names()
+        if request.state:
+            polynomial = request.state["polynomial"]
+            precision = request.precision or "mixed"
+            best = _Candidate(self._based(names[0]), None, polynomial, precision)
+            return self._finish(best, request.state.get("engine") or "given")
+        degree = request.degree
+        based = self._based(names[0])
+        if degree == 0:
+            return self._finish(self._alone(based, None), "none")
+        degrees = (self._degree(),)
+        if degree == "measure":
+            degrees = _MEASURED
+        elif degree is not None:
+            degrees = (degree,)
+        most = max(degrees) if degree is not None else _HIGHEST
+        arnoldi = self._begin(based, most)
+        if degree is None:
+            probe = self._probe(arnoldi.extend(_GLANCE))
+            if self._is_enough(probe):
+                self.notes.append(
+                    f"GMRES with the base alone gained {_decades(probe):.1f} decades in "
+                    f"{probe.n_steps} steps: no polynomial can pay, M is the base alone"
+                )
+                return self._finish(self._alone(based, probe), "none")
+        probe = self._probe(arnoldi.extend(max(degrees) + 1))
+        found = self._candidates(based, probe, degrees)
+        best = self._best(arnoldi, found, names[1:], degrees)
+        return self._finish(best, "classical")
+
+    def _best(self, arnoldi, found, others, degrees):
+        """Return the best candidate, by trials unless the probe has shown enough."""
+        asked, first = self.request.degree, found[0]
+        if asked is None:
+            is_small = self.operand.n < _LARGE
+            if is_small and first.probe.residual_norms[-1] <= _EASY:
+                return first
+        elif asked != "measure" and not others:
+            return first
+        for candidate in found:
+            self._try(candidate)
+        if asked == "measure":
+            return max(found, key=lambda c: c.speed)
+        if first.pace < _PACE and asked is None:
+            higher = (_HIGH if self.operand.n < _LARGE else _HIGHEST,)
+            probe = self._probe(arnoldi.extend(higher[0] + 1))
+            found += self._candidates(first.based, probe, higher)
+            self._try(found[-1])
+        best = max(found, key=lambda c: c.pace)
+        for name in others if best.pace < _SLOW else ():
+            based = self._based(name)
+            probe = self._probe(self._begin(based, max(degrees)).extend(max(degrees) + 1))
+            found += self._candidates(based, probe, degrees)
+            self._try(found[-1])
+        best = max(found, key=lambda c: c.pace)
+        pace = f"{100 * best.pace:.2g} decades in 100 products"
+        if best.pace < _HOPELESS:
+            # None made headway; equilibration is what most often does in the end.
+            scaled = [c for c in found if c.based.name == "equilibrate"]
+            best = (scaled or found)[0]
+            self.notes.append(f"hard: the best of {len(found)} polynomials gained {pace}")
+        else:
+            best = max(found, key=_worth)
+            self.notes.append(f"best of {len(found)} polynomials tried: {pace}")
+        return best
+
+    def _names(self):
+        """Return the bases worth a try, the most promising first."""
+        operand, base, diagonal = (
+            self.operand,
+            self.request.base,
+            self.request.diagonal,
+        )
+        if diagonal is not None and base not in (None, "jacobi"):
+            name = base if isinstance(base, str) else type(base).__name__
+            raise ValueError(
+                f"make: diagonal must be given for base='jacobi' only; got base {name!r}. "
+                "Leave one of the two out."
+            )
+        if base is not None:
+            return [base]
+        if diagonal is not None:
+            return ["jacobi"]
+        if operand.matrix is None:
+            return ["none"]
+        if scaling.signed_diagonal(operand) is None:
+            return ["equilibrate", "none"]
+        if scaling.diagonal_share(operand) >= _SHARE:
+            return ["jacobi", "equilibrate"]
+        return ["equilibrate", "jacobi", "none"]
+
+    def _based(self, name):
+        operand, diagonal = self.operand, self.request.diagonal
+        if not isinstance(name, str):
+            return bases.build(operand, name, None)
+        left = right = None
+        if name != "none" and operand.matrix is None and diagonal is None:
+            raise ValueError(
+                f"make: base={name!r} must know the entries of A; got an operator without "
+                "entries. Use base='none', or 'jacobi' with diagonal=."
+            )
+        if name == "jacobi":
+            left = self._jacobi()
+        elif name == "equilibrate":
+            left, right = scaling.equilibrated(operand)
+        known = operand.matrix, operand.operator
+        return Based(name, *known, left, right, None, self.dtype, self.request.n_threads)
+
+    def _jacobi(self):
+        diagonal, n = self.request.diagonal, self.operand.n
+        if diagonal is not None:
+            diagonal = np.asarray(diagonal)
+            if diagonal.shape != (n,) or diagonal.dtype.kind not in "biufc":
+                raise ValueError(
+                    f"make: diagonal must be numbers of shape ({n},); got "
+                    f"{diagonal.dtype} of shape {diagonal.shape}."
+                )
+        left = scaling.signed_diagonal(self.operand, diagonal)
+        if left is None:
+            values = self.operand.diagonal() if diagonal is None else diagonal
+            row = int(np.argmin(np.abs(values)))
+            raise ValueError(
+                f"make: base='jacobi' must have a diagonal without zeros; got "
+                f"{values[row]:g} in row {row}. Use base='equilibrate'."
+            )
+        return left
+
+    def _begin(self, based, degree):
+        if based.source is not None:
+            _ = based.matrix  # formed once: products and storage both need it
+        if self._start is None:
+            rng, n = self.request.rng, self.operand.n
+            self._start = rng.standard_normal(n).astype(self.dtype)
+            if self.dtype.kind == "c":
+                self._start += 1j * rng.standard_normal(n)
+        steps = max(degree + 1, self.request.n_probe or 0)
+        return Arnoldi(self._held(based.composed), self._start, steps)
+
+    def _probe(self, arnoldi):
+        return ArnoldiProbe(arnoldi.hessenberg.copy(), self.operand.n, arnoldi.n_products)
+
+    def _candidates(self, based, probe, degrees):
+        """Return the polynomials of GMRES for some degrees, from one probe."""
+        # A probe that was extended counts its first steps once.
+        self._probed[id(based)] = probe.n_products
+        is_real, made = self.dtype.kind == "f", []
+        for degree in degrees:
+            roots, ordered = _roots(probe, degree, is_real, self.request.degree is None)
+            if not roots.size:
+                made.append(self._alone(based, probe))
+                continue
+            precision = self.request.precision
+            if precision is None:
+                # Added roots mean products of factors beyond 1e4, which float32 values
+                # would turn into noise.
+                grows = ordered.size > roots.size
+                precision = "double" if grows else "mixed"
+            polynomial = RootPolynomial(tuple(ordered), True if is_real else None)
+            made.append(_Candidate(based, probe, polynomial, precision))
+        return made
+
+    def _alone(self, based, probe):
+        """Return the base with p = 1."""
+        polynomial = RootPolynomial((1.0,))
+        precision = self.request.precision or "mixed"
+        return _Candidate(based, probe, polynomial, precision)
+
+    def _is_enough(self, probe):
+        """Tell whether GMRES with the base alone takes less than a setup."""
+        if probe.residual_norms[-1] <= _RTOL:
+            return True
+        steps = probe.n_steps * -np.log10(_RTOL) / max(_decades(probe), 1e-3)
+        return steps * self._outer() < _SETUP + _SETUP_STEPS * self._step()
+
+    def _outer(self):
+        """Count the seconds of an iteration of SciPy's gmres, without M."""
+        operand = self.operand
+        passes = cost._moved(_OUTER_PASSES * 8 * operand.n, TIMES["vectors"])
+        n_bytes = 12 * (operand.nnz or 8 * operand.n)
+        product = TIMES["product_call"] + cost._moved(n_bytes, TIMES["product"])
+        return _OUTER_CALLS + product + passes
+
+    def _step(self):
+        """Count the seconds of a product within M."""
+        operand = self.operand
+        if operand.matrix is None:
+            return self._outer() - _OUTER_CALLS
+        n_bytes = 8 * operand.nnz + 32 * operand.n
+        return TIMES["step_call"] + cost._moved(n_bytes, TIMES["step"]["sell"])
+
+    def _degree(self):
+        """Return the degree at which M takes about as long as the rest of an iteration."""
+        ratio = self._outer() / self._step()
+        most = _LOW if self.operand.n < _LARGE else _HIGH
+        return int(min(max(8 * round(ratio / 8), _LOW), most))
+
+    def _try(self, candidate):
+        """Run a trial of one candidate."""
+        self._store(candidate)
+        polynomial = candidate.polynomial
+        vectors = layout.vector_dtype(self.operand.dtype, candidate.precision)
+        M = Applied(
+            candidate.based, candidate.stored, polynomial, candidate.kernel, vectors,
+            self.request.n_threads or 1,
+        )  # fmt: skip
+        # Another vector than that of the probe, for which GMRES is at its best.
+        b = np.roll(self._start, 1) * np.sign(self._start.real)
+        steps = max(2, round(_TRIAL / (polynomial.degree + 1)))
+        decades, made, n_applied, seconds = trial(self._held(self._product), M, b, steps)
+        self.n_products += n_applied * (polynomial.degree + 1)
+        candidate.pace = decades / ((made + 1) * (polynomial.degree + 1))
+        if self.request.degree == "measure":
+            candidate.speed = decades / (seconds + made * self._outer())
+        else:
+            each = self._outer() + polynomial.degree * self._step()
+            candidate.speed = decades / (made * each)
+        if self.request.degree == "measure" and decades > 0:
+            self.predicted[polynomial.degree] = -np.log10(_RTOL) / candidate.speed
+
+    def _product(self, x):
+        return np.asarray(self.operand.operator @ x)
+
+    def _held(self, product):
+        """Return a product that holds BLAS to one thread for what follows it.
+
+        Two threads of BLAS wait for each other longer than such sums take.
+        """
+        if self.operand.n < _THREADED:
+            return product
+
+        def held(x):
+            blas.hold()
+            return product(x)
+
+        return held
+
+    def _store(self, candidate):
+        if candidate.stored is not None:
+            return
+        request, based = self.request, candidate.based
+        key = id(based), candidate.precision
+        if key not in self._stored:
+            stored = layout.store(
+                based, self.operand.dtype, candidate.precision, request.storage
+            )
+            kernel, _ = kernels.select(stored.kind, request.kernel)
+            kernels.check_threads(kernel, stored.kind, request.n_threads)
+            self._stored[key] = stored, kernel, based
+        candidate.stored, candidate.kernel, _ = self._stored[key]
+
+    def _finish(self, best, engine):
+        request = self.request
+        if best.polynomial.degree == 0 and not request.storage_is_asked_for:
+            best.stored, best.kernel = layout.Stored("none"), "reference"
+            engine = engine if request.state else "none"
+        else:
+            self._store(best)
+        if best.precision == "double" and request.precision is None:
+            self.notes.append(
+                "precision double: products of factors grow beyond what float32 carries"
+            )
+        probe = best.probe
+        spent = sum(self._probed.values())
+        if probe is not None and not self._probed:
+            spent = probe.n_products
+        return Choice(
+            solver=request.solver or "gmres",
+            kind="gen",
+            based=best.based,
+            stored=best.stored,
+            kernel=best.kernel,
+            precision=best.precision,
+            polynomial=best.polynomial,
+            certificate=None,
+            probe=probe,
+            engine=engine,
+            candidates=self.predicted,
+            break_even=None,
+            n_products=self.n_products + spent,
+            notes=tuple(self.notes),
+        )
+
+
+def _roots(probe, degree, is_real, may_be_longer):
+    """Return harmonic Ritz values, and the same in order with added copies."""
+    for m in range(degree + 1, 0, -1):
+        roots = probe.harmonic_ritz(m)
+        ordered = with_added_roots(roots, is_real) if roots.size else roots
+        if may_be_longer or ordered.size <= degree + 1:
+            break
+    return roots, ordered
+
+
+def _worth(candidate):
+    """Return the speed of a candidate, less where it stands on unscaled rows."""
+    return candidate.speed * (0.5 if candidate.based.name == "none" else 1.0)
+
+
+def _decades(probe):
+    return float(-np.log10(max(probe.residual_norms[-1], 1e-16)))

@@ -163,7 +163,8 @@ class PolynomialPreconditioner(LinearOperator):
         self._order = kernels.block_order(parts.stored.kind, parts.kernel)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
         left = parts.left
-        self._left_range = (1.0, 1.0) if left is None else (left.min(), left.max())
+        sizes = None if left is None else np.abs(left)  # of a general A they have signs
+        self._left_range = (1.0, 1.0) if left is None else (sizes.min(), sizes.max())
         # What the loops of `arrange` take: shared memory may be read-only.
         self._weights = tuple(
             None if scale is None else np.require(scale, np.float64, "CW")

@@ -148,6 +148,8 @@ class Report:
     def _probe_text(self):
         if self.probe is None:
             return "none: the polynomial was given"
+        if getattr(self.probe, "kind", "pos") == "gen":
+            return str(self.probe)
         theta = self.probe.ritz_values
         if getattr(self.probe, "kind", "pos") == "her":
             below = int((theta < 0).sum())

@@ -15,6 +15,7 @@ COMMANDS = {
         "MINRES on indefinite and singular problems",
     ),
     "eigen": ("bench.eigen", "eigenproblems: lobpcg and filtered_eigsh against rivals"),
+    "general": ("bench.general", "gmres on general matrices, and convection-diffusion"),
     "calibrate": ("bench.calibrate", "measure what the cost model counts with"),
 }
 

@@ -77,6 +77,8 @@ LAYERS = [
     "choice",
     "definite",
     "arnoldi",
+    "scaling",
+    "cycles",
     "general",
     "trials",
     "indefinite",

@@ -8,10 +8,10 @@ from . import bases, blas, classify, cost, kernels, scaling
 from .arnoldi import Arnoldi, ArnoldiProbe
 from .bases import Based
 from .calibration import TIMES
+from .cycles import Applied, trial
 from .kernels import layout
 from .request import Choice
 from .roots import RootPolynomial, with_added_roots
-from .cycles import Applied, trial
 
 __all__ = ["choose"]
 

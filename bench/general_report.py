@@ -64,11 +64,10 @@ def _table(rows, ways):
             worst.append((1 / ratio, problem))
         if not ours["solved"] and any(c and c["solved"] for c in cells.values()):
             lost.append(problem)
-        lines.append(
-            f"| {problem} | {ours['n']} | " + " | ".join(shown)
-            + f" | {ours.get('base', '')}, {ours.get('degree', '')} | {_ms(none)} | {_ms(ours)}"
-            f" | {'' if ratio is None else f'{ratio:.2f}'} |"
-        )  # fmt: skip
+        what = f"{ours.get('base', '')}, {ours.get('degree', '')}"
+        last = "" if ratio is None else f"{ratio:.2f}"
+        cells = [problem, str(ours["n"]), *shown, what, _ms(none), _ms(ours), last]
+        lines.append(f"| {' | '.join(cells)} |")
     solved = {
         w: sum(bool(by.get((p, w), {}).get("solved")) for p in problems) for w in ways
     }

@@ -51,8 +51,8 @@ class GmresConfig:
 
     @property
     def n_features(self):
-        """Numbers that the network reads."""
-        return 24 + 4 * len(self.emphases)
+        """How many numbers the network reads."""
+        return 23 + 4 * len(self.emphases)
 
     def to_dict(self):
         """Return the configuration as plain numbers.
@@ -249,15 +249,13 @@ def _arnoldi(T, v, k):
     return H
 
 
-def features(H, n, degree, config):
+def features(H, degree, config):
     """Turn a probe into what the network reads.
 
     Parameters
     ----------
     H : ndarray, shape (m + 1, m)
         Of m steps of Arnoldi's process.
-    n : int
-        Number of unknowns.
     degree : int
         Degree of p.
     config : GmresConfig
@@ -294,7 +292,6 @@ def features(H, n, degree, config):
     x = [
         np.log10(k / 16),
         m / k,
-        np.log10(n) - 3,
         *(_log(curve[[m // 4, m // 2, 3 * m // 4, m]])),
         _log(curve[m] / max(curve[max(m - 3, 0)], 1e-300)),
         *_log(np.quantile(moduli, [0, 0.25, 0.5, 1])),
@@ -400,15 +397,13 @@ class GmresEngine:
         self.name = name
         self.digest = digest
 
-    def steps(self, H, n, degree):
+    def steps(self, H, degree):
         """Return how many steps of Arnoldi's process are wanted.
 
         Parameters
         ----------
         H : ndarray, shape (m + 1, m)
             Of the steps made so far.
-        n : int
-            Number of unknowns.
         degree : int
             Degree of p.
 
@@ -422,18 +417,16 @@ class GmresEngine:
         later = [s for s in stages(degree) if s > m]
         if not later or H[m, m - 1] == 0:
             return m
-        x, _ = features(H, n, degree, self.config)
+        x, _ = features(H, degree, self.config)
         return later[0] if int(np.argmax(forward(self.params, x))) == 0 else m
 
-    def propose(self, H, n, degree):
+    def propose(self, H, degree):
         """Return the polynomial for a probe.
 
         Parameters
         ----------
         H : ndarray, shape (m + 1, m)
             Of m steps of Arnoldi's process; a last row of zeros where it broke down.
-        n : int
-            Number of unknowns.
         degree : int
             Degree of p, lower where the roots found are fewer, higher where some are
             added for stability.
@@ -461,7 +454,7 @@ class GmresEngine:
             # The Krylov space is exhausted: its polynomial is exact, no judging needed.
             found = harmonic_ritz(H)
         else:
-            x, candidates = features(H, n, degree, self.config)
+            x, candidates = features(H, degree, self.config)
             found = candidates[int(np.argmax(forward(self.params, x)[1:]))]
             found = found if found.size else harmonic_ritz(H)
         if not found.size:

@@ -110,24 +110,24 @@ def measure(S, degree, rng, config, family="", most=MOST_PRODUCTS):
     steps = gmres_engine.stages(degree)
     rows, lists = [], []
     for m in steps:
-        x, found = gmres_engine.features(H[: m + 1, :m], n, degree, config)
+        x, found = gmres_engine.features(H[: m + 1, :m], degree, config)
         rows.append(x)
         lists.append(found)
     counts = np.full((len(steps), len(config.emphases)), float(most))
 
-    def count(i, j, limit):
+    def _count(i, j, limit):
         values = lists[i][j]
         if not values.size:
             return float(limit)
         done, solved = n_products(S, with_added_roots(values, True), b, int(limit))
         return min(steps[i] + done, limit) if solved else float(limit)
 
-    counts[-1, 0] = count(-1, 0, most)
+    counts[-1, 0] = _count(-1, 0, most)
     for i in range(len(steps)):
         for j in range(len(config.emphases)):
             if (i, j) != (len(steps) - 1, 0):
                 limit = min(most, _PATIENCE * counts[-1, 0])
-                counts[i, j] = count(i, j, limit)
+                counts[i, j] = _count(i, j, limit)
     if counts.min() >= most:
         return None
     gains = np.log(counts / counts[-1, 0])
@@ -148,22 +148,22 @@ def draw_samples(seed, count, config, families=None, progress=None):
     families : sequence of str, optional
         Keys of `gmres_operators.FAMILIES`; all by default.
     progress : callable, optional
-        Called with the number of operators behind.
+        Called with the number of samples so far.
 
     Returns
     -------
     list of Sample
-        In order.
+        Family by family.
     """
     families = list(families or gmres_operators.FAMILIES)
     result = []
-    for k in range(count):
-        rng = np.random.default_rng([seed, k])
-        family = families[k % len(families)]
-        S = gmres_operators.draw(family, rng)
-        sample = measure(S, int(rng.choice(_DEGREES)), rng, config, family)
-        if sample is not None:
-            result.append(sample)
-        if progress:
-            progress(k + 1)
+    for place, family in enumerate(families):
+        for k in range(place, count, len(families)):
+            rng = np.random.default_rng([seed, k])
+            S = gmres_operators.draw(family, rng)
+            sample = measure(S, int(rng.choice(_DEGREES)), rng, config, family)
+            if sample is not None:
+                result.append(sample)
+            if progress:
+                progress(len(result))
     return result

@@ -19,9 +19,11 @@ def draw(family, rng):
     Returns
     -------
     csr_array, shape (n, n)
-        Real, n from 150 to 1,200; rows scaled where it is not given by its spectrum.
+        Real, n about 150 to 4,000, up to 1,200 where its spectrum is given; rows scaled,
+        or both sides, where it is not.
     """
-    n = int(np.exp(rng.uniform(np.log(150), np.log(1200))))
+    most = 1200 if family in _BY_SPECTRUM else 4000
+    n = int(np.exp(rng.uniform(np.log(150), np.log(most))))
     S = sp.csr_array(FAMILIES[family](n, rng))
     S.sum_duplicates()
     S.sort_indices()
@@ -202,3 +204,5 @@ FAMILIES = {
     "network": _network,
     "random": _random,
 }
+
+_BY_SPECTRUM = ("ellipse", "clusters", "real", "bulk")

@@ -207,21 +207,21 @@ def evaluate(params, samples):
     """
     gains = np.array([s.gains[choose(params, s)] for s in samples])
 
-    def mean(chosen):
+    def _mean(chosen):
         return round(float(np.exp(np.mean(gains[chosen]))), 4)
 
-    def by(key):
+    def _by(key):
         values = np.array([getattr(s, key) for s in samples])
-        return {str(v): mean(values == v) for v in np.unique(values)}
+        return {str(v): _mean(values == v) for v in np.unique(values)}
 
     return {
         "n_cases": len(samples),
-        "products": mean(slice(None)),
+        "products": _mean(slice(None)),
         "no_more": round(float(np.mean(gains <= 0)), 4),
         "worst": round(float(np.exp(gains.max())), 4),
         "oracle": round(float(np.exp(np.mean([s.gains.min() for s in samples]))), 4),
-        "by_family": by("family"),
-        "by_degree": by("degree"),
+        "by_family": _by("family"),
+        "by_degree": _by("degree"),
     }
 
 

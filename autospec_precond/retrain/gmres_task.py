@@ -43,19 +43,23 @@ class GmresTrainConfig:
         Standard deviation of what is added to the normalised features.
     worse : float
         What a proposal that takes more products than the GMRES polynomial costs besides.
+    caution : float
+        What more products weigh, fewer weighing 1: spectra that training has not met are
+        foretold worse than those it has.
     averaging : float
         Decay of the running mean of parameters that is kept.
     """
 
     seed: int = 0
-    n_samples: int = 3_600
-    n_held_out: int = 420
-    n_steps: int = 3_000
+    n_samples: int = 1_800
+    n_held_out: int = 210
+    n_steps: int = 2_000
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     noise: float = 0.2
     worse: float = 0.1
+    caution: float = 2.0
     averaging: float = 0.995
 
 
@@ -106,7 +110,7 @@ def train(config, engine_config=None, progress=None):
 
 
 def _fit(samples, config, engine_config, tell):
-    x, costs, absent = _pack(samples, config.worse)
+    x, costs, absent = _pack(samples, config.worse, config.caution)
     mean, spread = x[~absent].mean(axis=0), x[~absent].std(axis=0) + 1e-3
     x, costs = torch.tensor((x - mean) / spread), torch.tensor(costs)
     absent = torch.tensor(absent)
@@ -141,7 +145,7 @@ def _fit(samples, config, engine_config, tell):
     return result
 
 
-def _pack(samples, worse):
+def _pack(samples, worse, caution):
     """Return arrays, stages aligned at the last; absent ones are passed through."""
     most = max(len(s.x) for s in samples)
     n_features, n_emphases = samples[0].x.shape[1], samples[0].gains.shape[1]
@@ -150,7 +154,9 @@ def _pack(samples, worse):
     absent = np.ones((len(samples), most), bool)
     for k, s in enumerate(samples):
         x[k, -len(s.x) :] = s.x
-        costs[k, -len(s.x) :] = np.clip(s.gains, -_MOST, _MOST) + worse * (s.gains > 0)
+        gains = np.clip(s.gains, -_MOST, _MOST)
+        loss = caution * gains + worse
+        costs[k, -len(s.x) :] = np.where(gains > 0, loss, gains)
         absent[k, -len(s.x) :] = False
     return x, costs, absent
 

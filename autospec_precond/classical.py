@@ -98,7 +98,7 @@ def shifted(degree, high, low, shift, top=None):
     ends, sign = (low, high), 1.0 if shift < low else -1.0
     scale = _chebyshev_value(degree + 1, shift, ends)
 
-    def values(t):
+    def _values(t):
         x = 0.5 * top * (t + 1.0)
         # At the shift itself the quotient is a slope.
         near = 1e-12 * top
@@ -106,8 +106,9 @@ def shifted(degree, high, low, shift, top=None):
         ratio = _chebyshev_value(degree + 1, shift + distance, ends) / scale
         return sign * (1.0 - ratio) / distance
 
-    coefficients = series.chebinterpolate(values, degree)
-    return Polynomial((low, top), tuple(coefficients))
+    coefficients = series.chebinterpolate(_values, degree)
+    # A spectrum of which the low end is not wanted may begin at zero.
+    return Polynomial((max(low, 1e-6 * top), top), tuple(coefficients))
 
 
 def shifted_residual(degree, high, low, shift):

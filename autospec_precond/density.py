@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-
 import scipy.linalg
 
 from . import probing
@@ -59,7 +58,7 @@ class Density:
 
     @property
     def resolved(self):
-        """Least number of eigenvalues that the steps tell apart from none, at the low end."""
+        """Number of eigenvalues that the smallest Ritz value stands for."""
         return float(self.n * self.weights[0])
 
     def reversed(self):
@@ -71,7 +70,12 @@ class Density:
             Shares no memory that matters.
         """
         return Density(
-            -self.values[::-1], self.weights[::-1], self.n, -self.high, -self.low, self.probe
+            -self.values[::-1],
+            self.weights[::-1],
+            self.n,
+            -self.high,
+            -self.low,
+            self.probe,
         )
 
 

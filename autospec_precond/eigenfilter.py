@@ -21,11 +21,13 @@ _N_STEPS = (100, 300, 900)  # of Lanczos, until they resolve the edge of the fil
 _BEYOND = 1.5  # times k eigenvalues are to lie below the edge
 _GROWTH = 10.0  # logarithm of twice the filter at the smallest eigenvalue
 _FIRST = 150, 600  # most of the degree of the first filter, its edge a guess or not
+_SMOOTH = 64  # degree of the filter that takes away rounding
 _BETTER = 1.5  # times the degree, for which a filter is exchanged
 
 # Matrices for which all eigenvalues take no longer, and the most rows that a dense matrix
 # may have that steps in vain give way to.
 _SMALL, _DENSE = 400, 5000
+_DEAR = 0.5  # times n³ operations of ours take as long as all eigenvalues
 
 
 def filtered_eigsh(
@@ -91,8 +93,8 @@ def filtered_eigsh(
 
     A Chebyshev polynomial of A (of M⁻¹ A) that is small on all but the wanted end is
     applied to blocks, in threads and in the fused kernels. 100 to 900 Lanczos steps tell
-    where that end begins: a count of eigenvalues by quadrature. A thick-restart block Lanczos
-    method finds the largest eigenvalues of the polynomial. At the end random vectors look
+    where that end begins: a count of eigenvalues by quadrature. A thick-restart block
+    Lanczos method finds the largest eigenvalues of the polynomial. At the end random vectors look
     for what was missed: eigenvalues of a multiplicity above the width of a block (8; 4
     where k is below 12) are found by those.
 
@@ -157,7 +159,8 @@ def _accepted(tol, floor, values, scale):
 
 def _dense(problem, k, which):
     first = 0 if which == "SA" else problem.n - k
-    return scipy.linalg.eigh(*problem.dense(), subset_by_index=(first, first + k - 1))
+    w, v = scipy.linalg.eigh(*problem.dense(), subset_by_index=(first, first + k - 1))
+    return w, problem.stored.arranged(v)
 
 
 class _Search:
@@ -216,20 +219,21 @@ class _Search:
             age += 1
             done = self._converged(values[:k], norms[:k])
             if done.all() and self._is_complete(space, values, Y):
-                w, residuals = self._settle(space)
-                good = residuals <= self.accept(w, self.scale)
+                w, good = self._settle(space)
                 if good.all():
                     return w, space.V[:, :k]
-                if self.tighter < 1e-3:
-                    order = np.flatnonzero(good)
-                    return w[good], space.V[:, order]
+                if self.tighter < 1e-3 or self.n_restarts == n_restarts:
+                    return w[good], space.V[:, np.flatnonzero(good)]
                 self.tighter *= 0.2
-                if self._is_above(w):
-                    space.start(0, self._random())
+                # What T holds does not belong to these vectors any more.
+                above, G = self._is_above(w), self.rng.standard_normal((k, self.width))
+                space.start(0, self._random() if above else space.V[:, :k] @ G)
                 continue
-            if self._is_dear():
-                return None, None
             better = self._better(values, age)
+            if self._is_dear(better):
+                return None, None
+            if self.n_restarts == n_restarts:
+                break
             if better is not None:
                 block = self._mixture(space, Y)
                 self.filter, age = better, 0
@@ -238,9 +242,8 @@ class _Search:
             kept = min(k + (np.count_nonzero(done) + space.known - k) // 2, self.size - 1)
             space.restart(values, Y, min(kept, space.known - self.width))
         space.restart_alone(values, Y, k)
-        w, residuals = self._settle(space)
-        good = np.flatnonzero(residuals <= self.accept(w, self.scale))
-        return w[good], space.V[:, good]
+        w, good = self._settle(space)
+        return w[good], space.V[:, np.flatnonzero(good)]
 
     def _random(self):
         block = self.rng.standard_normal((self.problem.n, self.width))
@@ -261,9 +264,13 @@ class _Search:
         far = (values - 1) / (now.high - eigenvalues)
         return norms <= allowed * np.minimum(now.slopes(values), far)
 
-    def _is_dear(self):
+    def _is_dear(self, better):
+        """Say whether all eigenvalues would take no longer, the next filter included."""
         n = self.problem.n
-        return self.problem.is_explicit and n <= _DENSE and self.work > 0.5 * n**3
+        work = self.work
+        if better is not None:
+            work += self.size * better.degree * self.problem.product_work
+        return self.problem.is_explicit and n <= _DENSE and work > _DEAR * n**3
 
     def _better(self, values, age):
         """Return a better filter, or None."""
@@ -302,7 +309,30 @@ class _Search:
         return False
 
     def _settle(self, space):
-        """Make the first columns Ritz vectors of A itself; return values and residuals."""
+        """Make the first columns Ritz vectors of A; return values, and which are good."""
+        w, residuals = self._rayleigh_ritz(space)
+        good = residuals <= self.accept(w, self.scale)
+        if not good.all():
+            self._smooth(space)
+            w, residuals = self._rayleigh_ritz(space)
+            good = residuals <= self.accept(w, self.scale)
+        return w, good
+
+    def _smooth(self, space):
+        """Take what rounding of a high degree has left far from the wanted eigenvalues."""
+        now, V, k = self.filter, space.V, self.k
+        width = now.high - self.found.low
+        edge = now.edge + 0.5 * width * (np.cosh(_GROWTH / _SMOOTH) - 1.0)
+        if not edge < 0.5 * (now.edge + now.high):
+            return
+        self.filter = Filter(edge, now.high, _SMOOTH)
+        for j in range(0, k, self.width):
+            columns = slice(j, min(j + self.width, k))
+            V[:, columns] = self._apply(V[:, columns])
+        self.filter = now
+        space.orthonormalise(k)
+
+    def _rayleigh_ritz(self, space):
         problem, k, V = self.problem, self.k, space.V
         H = np.empty((k, k), V.dtype)
         blocks = [slice(j, min(j + self.width, k)) for j in range(0, k, self.width)]

@@ -257,7 +257,9 @@ def _times(request, k, stored, kernel, vector_dtype, ends):
 
 def _proof(polynomial, n, vector_dtype):
     if polynomial.degree > _PROVED[n >= _FEW_ROWS] or polynomial.degree % 2:
-        return None, ("positive by its form, not proved to rounding: LOBPCG needs no proof",)
+        return None, (
+            "positive by its form, not proved to rounding: LOBPCG needs no proof",
+        )
     return certificate.certify(polynomial, dtype=vector_dtype), ()
 
 

@@ -49,13 +49,23 @@ class Pencil:
     """
 
     def __init__(self, A, M, rng, caller):
-        self.operand = operand = as_operand(A, caller)
+        operand = as_operand(A, caller)
+        mass = None if M is None else _explicit_mass(M, operand, rng, caller)
+        if mass is not None:
+            common = np.result_type(mass.dtype, operand.dtype)
+            mass = mass.astype(np.result_type(common, np.float64))
+            if common.kind != operand.dtype.kind:
+                if operand.matrix is None:
+                    raise TypeError(
+                        f"{caller}: A must be complex where M is; got an operator of type "
+                        f"{operand.dtype}. Give it a complex dtype."
+                    )
+                wide = np.result_type(operand.dtype, np.complex64)
+                operand = as_operand(operand.matrix.astype(wide), caller)
+        self.operand = operand
         self.n, self.dtype = operand.n, operand.dtype
         self.real_dtype = operand.real_dtype
         self.is_explicit = operand.matrix is not None
-        mass = None if M is None else _explicit_mass(M, operand, rng, caller)
-        if mass is not None and mass.dtype.kind == "c" and self.dtype.kind != "c":
-            self.dtype = np.result_type(self.dtype, np.complex64)
         self.vector_dtype = np.dtype("c16" if self.dtype.kind == "c" else "f8")
         self.weigh, self.mass = None, mass
         plain = bases.build(operand, "none", None)
@@ -265,11 +275,10 @@ def as_mass(M, operand, rng, caller, name):
 def _explicit_mass(M, operand, rng, caller):
     if not (sp.issparse(M) or isinstance(M, np.ndarray)):
         raise TypeError(
-            f"{caller}: M must be a sparse array or an ndarray, since it is factorised; got "
-            f"{type(M).__name__}. Form it, or use scipy.sparse.linalg.eigsh with Minv."
+            f"{caller}: M must be a sparse array or an ndarray, since it is factorised; "
+            f"got {type(M).__name__}. Form it, or use scipy.sparse.linalg.eigsh with Minv."
         )
-    matrix = as_mass(M, operand, rng, caller, "M").matrix
-    return matrix.astype(np.result_type(matrix.dtype, np.float64))
+    return as_mass(M, operand, rng, caller, "M").matrix
 
 
 def _is_diagonal(mass):

@@ -117,7 +117,7 @@ class Subspace:
     n, size, width : int
         Rows, basis vectors, and columns of a block.
     dtype : dtype
-        float64 or complex128.
+        Of the vectors: float64 or complex128.
     apply : callable
         ``apply(X)`` returns the filter times a block, which may be overwritten.
     rng : numpy.random.Generator
@@ -236,6 +236,17 @@ class Subspace:
         """
         self._keep(values, Y, kept)
         self.filled = kept
+
+    def orthonormalise(self, count):
+        """Make the first columns orthonormal again; T is not known any more.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        """
+        V, W = self.V[:, :0], self.V[:, :count]
+        tall.orthonormalise(V, W, self.rng, self.weigh, self.n_threads)
 
     def _keep(self, values, Y, kept):
         Y = np.asfortranarray(Y[:, :kept])

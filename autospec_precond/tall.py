@@ -46,10 +46,10 @@ def gram(V, W, n_threads=1):
     """
     parts = [None] * len(_pieces(V.shape[0]))
 
-    def work(k, rows):
+    def _work(k, rows):
         parts[k] = V[rows].conj().T @ W[rows]
 
-    _run(work, V.shape[0], n_threads)
+    _run(_work, V.shape[0], n_threads)
     return functools.reduce(np.add, parts)
 
 
@@ -68,10 +68,10 @@ def subtract(W, V, C, n_threads=1):
         Threads that share the rows.
     """
 
-    def work(k, rows):
+    def _work(k, rows):
         W[rows] -= V[rows] @ C
 
-    _run(work, V.shape[0], n_threads)
+    _run(_work, V.shape[0], n_threads)
 
 
 def rotate(V, Y, out, n_threads=1):
@@ -89,10 +89,10 @@ def rotate(V, Y, out, n_threads=1):
         Threads that share the rows.
     """
 
-    def work(k, rows):
+    def _work(k, rows):
         out[rows] = V[rows] @ Y
 
-    _run(work, V.shape[0], n_threads)
+    _run(_work, V.shape[0], n_threads)
 
 
 def orthonormalise(V, W, rng, weigh=None, n_threads=1):

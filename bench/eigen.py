@@ -78,7 +78,12 @@ def run_lobpcg(name, method, A, expected):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             w, _, norms = lobpcg(
-                A, X.copy(), M=M, largest=False, tol=tol, maxiter=MAXITER,
+                A,
+                X.copy(),
+                M=M,
+                largest=False,
+                tol=tol,
+                maxiter=MAXITER,
                 retResidualNormsHistory=True,
             )
         seconds = time.perf_counter() - began

@@ -1,6 +1,8 @@
 """MINRES with and without M on Hermitian indefinite and singular problems; others with M.
 
     python -m bench indefinite FOLDER [--only TEXT] [--json FILE] [--limit SECONDS]
+    python -m bench indefinite FOLDER --complex
+    python -m bench indefinite FILE.jsonl    # the table of such a file
 
 FOLDER holds NAME.npz files and their catalogue.csv. Each problem is driven, in its true
 residual, to what MINRES without M reaches within the limit, at most 1e-8: the iterations
@@ -42,6 +44,10 @@ def main(argv=None):
     parser.add_argument("--limit", type=float, default=3.0, help="seconds of none")
     parser.add_argument("--complex", action="store_true", help="gmres and bicgstab instead")
     options = parser.parse_args(argv)
+    if options.folder.is_file():
+        lines = options.folder.read_text().splitlines()
+        print(table([json.loads(line) for line in lines]))
+        return 0
     ap.warmup()
     source = complex_problems if options.complex else real_problems
     records = []
@@ -95,6 +101,26 @@ def complex_problems(folder):
             "generated",
             lambda damping=damping: _with_random(complex_shifted(150, 0.2, damping)),
         )
+
+
+def table(records):
+    """Return the records as a Markdown table."""
+    if "solver" in records[0]:
+        heads = "problem", "n", "solver", "degree"
+        keys = heads
+        both = "products", "s", "residual"
+        heads += tuple(f"{what}, {who}" for what in both for who in ("none", "ours"))
+        keys += tuple(f"{who} {what}" for what in both for who in ("none", "ours"))
+    else:
+        keys = "problem", "n", "base", "degree", "target", "iterations none", "iterations"
+        heads = (*keys[:5], "products, none", "iterations, ours", "products, ours")
+        keys += "products", "none s", "make s", "ours s", "gain"
+        heads += "s, none", "s, making M", "s, ours", "gain"
+    lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
+    for record in records:
+        texts = [_short(record.get(key, "lost")) for key in keys]
+        lines.append(" | ".join(texts))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _catalogue(folder):

@@ -230,3 +230,23 @@ def test_a_polynomial_survives_json():
         SignedPolynomial((1.0, 1.0), (1.0,))
     with pytest.raises(ValueError, match="coefficients must be finite"):
         SignedPolynomial((0.0, 1.0), (np.nan,))
+
+
+def control(side):
+    """Optimality system of a control problem: rows of very different norms."""
+    K, eye = poisson2d(side), sp.eye_array(side * side)
+    h2 = 1.0 / (side + 1) ** 2
+    rows = [[h2 * eye, None, K], [None, 0.01 * h2 * eye, -h2 * eye], [K, -h2 * eye, None]]
+    return sp.csr_array(sp.block_array(rows))
+
+
+def test_rows_that_differ_much_are_equilibrated_again(rng):
+    A = control(24)
+    M = ap.make(A, degree=8)
+    assert M.report.n_scalings == 4
+    assert M.certificate.safe
+    values = np.linalg.eigvalsh(A.toarray() * M._parts.left[:, None] * M._parts.left)
+    assert np.abs(values).max() <= M.probe.high
+    again = ap.make(A, polynomial=M.state())
+    x = rng.standard_normal(A.shape[0])
+    assert np.array_equal(M @ x, again @ x)

@@ -59,9 +59,7 @@ def find(operand, given, caller):
     if not (sums <= _TOL[operand.real_dtype] * sizes).all() or not sizes.all():
         return None, "", 2
     # Strong components of a symmetric graph are its components, without a transpose.
-    k, labels = csgraph.connected_components(
-        sp.csr_array(matrix), connection="strong"
-    )
+    k, labels = csgraph.connected_components(sp.csr_array(matrix), connection="strong")
     if k > _MOST:
         return None, f"A 1 = 0 on {k} components, more than {_MOST}: not projected out", 2
     counts = np.bincount(labels, minlength=k)

@@ -22,7 +22,7 @@ gmres_task = pytest.importorskip("autospec_precond.retrain.gmres_task")
 pytestmark = pytest.mark.train
 
 CONFIG = GmresConfig()
-SMALL = gmres_task.GmresTrainConfig(n_samples=21, n_held_out=7, n_steps=40, batch=16)
+SMALL = gmres_task.GmresTrainConfig(n_samples=21, held_out=4, n_steps=40, batch=16)
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,8 @@ def test_the_shipped_file_says_what_made_it():
     provenance = checkpoint.load_gmres().provenance
     assert set(provenance) == {"package_version", "modules", "training", "evaluation"}
     assert provenance["modules"] == gmres_task.digest_of_modules()
-    assert provenance["evaluation"]["products"] < 0.95
-    assert provenance["evaluation"]["no_more"] > 0.75
+    assert provenance["evaluation"]["products"] < 0.97
+    assert provenance["evaluation"]["no_more"] > 0.9
     text = json.dumps(provenance)
     assert not any(word in text for word in ("2026", "/home", "/tmp", "x86"))
 

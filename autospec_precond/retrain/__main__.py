@@ -78,7 +78,6 @@ def _train_gmres(options):
     config = dataclasses.replace(
         full,
         n_samples=round(options.scale * full.n_samples),
-        n_held_out=round(options.scale * full.n_held_out),
         n_steps=round(options.scale * full.n_steps),
     )
     params, provenance = train_gmres(config, None, _show)

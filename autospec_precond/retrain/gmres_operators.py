@@ -19,10 +19,10 @@ def draw(family, rng):
     Returns
     -------
     csr_array, shape (n, n)
-        Real, n about 150 to 4,000, up to 1,200 where its spectrum is given; rows scaled,
-        or both sides, where it is not.
+        Real, n about 150 to 1,200, grids and networks up to 4,000; rows scaled, or both
+        sides, where it is not given by its spectrum.
     """
-    most = 1200 if family in _BY_SPECTRUM else 4000
+    most = 4000 if family in _LARGE else 1200
     n = int(np.exp(rng.uniform(np.log(150), np.log(most))))
     S = sp.csr_array(FAMILIES[family](n, rng))
     S.sum_duplicates()
@@ -205,4 +205,4 @@ FAMILIES = {
     "random": _random,
 }
 
-_BY_SPECTRUM = ("ellipse", "clusters", "real", "bulk")
+_LARGE = ("grid", "network")

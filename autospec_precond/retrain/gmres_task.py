@@ -28,9 +28,9 @@ class GmresTrainConfig:
     seed : int
         Of data, start and order.
     n_samples : int
-        Operators drawn to learn from.
-    n_held_out : int
-        Operators drawn to evaluate on.
+        Operators drawn; some are of no use.
+    held_out : int
+        Every so many-th sample is not learned from, but evaluated on.
     n_steps : int
         Optimiser steps.
     batch : int
@@ -52,7 +52,7 @@ class GmresTrainConfig:
 
     seed: int = 0
     n_samples: int = 1_800
-    n_held_out: int = 210
+    held_out: int = 8
     n_steps: int = 2_000
     batch: int = 256
     learning_rate: float = 2e-3
@@ -97,9 +97,10 @@ def train(config, engine_config=None, progress=None):
         engine_config,
         progress=lambda k: tell("measure", k, config.n_samples, math.nan),
     )
-    params = _fit(samples, config, engine_config, tell)
+    held = samples[:: config.held_out]
+    learned = [s for k, s in enumerate(samples) if k % config.held_out]
+    params = _fit(learned, config, engine_config, tell)
     params = {k: v.astype(np.float32) for k, v in params.items()}
-    held = draw_samples(config.seed + 1_000_003, config.n_held_out, engine_config)
     provenance = {
         "package_version": __version__,
         "modules": digest_of_modules(),

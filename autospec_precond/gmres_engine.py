@@ -420,6 +420,28 @@ class GmresEngine:
         x, _ = features(H, degree, self.config)
         return later[0] if int(np.argmax(forward(self.params, x))) == 0 else m
 
+    def probe(self, arnoldi, degree):
+        """Probe for as long as it pays, and return the polynomial.
+
+        Parameters
+        ----------
+        arnoldi : Arnoldi
+            Anything whose `extend(m)` makes steps until there are m, and returns an
+            object with the Hessenberg matrix so far as `hessenberg`.
+        degree : int
+            Degree of p.
+
+        Returns
+        -------
+        RootPolynomial
+            As `propose` returns it.
+        """
+        for m in stages(degree):
+            H = arnoldi.extend(m).hessenberg
+            if self.steps(H, degree) <= H.shape[1]:
+                break
+        return self.propose(H, degree)
+
     def propose(self, H, degree):
         """Return the polynomial for a probe.
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from autospec_precond import gmres_engine
+from autospec_precond.arnoldi import Arnoldi
 from autospec_precond.gmres_engine import GmresConfig, GmresEngine
 from autospec_precond.roots import with_added_roots
 
@@ -119,6 +120,22 @@ def test_an_early_stop_is_believed():
     assert trained_to(1).steps(H, 32) == 6
     assert trained_to(0).steps(H, 32) == 8
     assert trained_to(1).propose(H, 32).degree >= 32
+
+
+@pytest.mark.parametrize(("place", "steps"), [(0, 9), (1, 6), (3, 6)])
+def test_probes_as_long_as_it_wants(place, steps, rng):
+    engine = trained_to(place)
+    arnoldi = Arnoldi(lambda v: np.linspace(0.2, 1, 50) * v, rng.standard_normal(50), 40)
+    p = engine.probe(arnoldi, 8)
+    assert arnoldi.n_products == steps
+    assert p == engine.propose(arnoldi.hessenberg, 8)
+
+
+def test_a_probe_ends_where_the_krylov_space_does():
+    arnoldi = Arnoldi(lambda v: np.repeat([1.0, 2.0, 4.0], 5) * v, np.ones(15), 15)
+    p = trained_to(0).probe(arnoldi, 8)
+    assert arnoldi.n_products == 3
+    assert same(p.roots, [1.0, 2.0, 4.0])
 
 
 @pytest.mark.parametrize("engine", [untrained(), trained_to(2)])

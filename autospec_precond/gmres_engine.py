@@ -20,6 +20,7 @@ __all__ = [
     "forward",
     "harmonic_ritz",
     "init",
+    "preferences",
     "roots",
     "stages",
 ]
@@ -27,6 +28,7 @@ __all__ = [
 _STAGES = (6, 8, 12, 17, 24)  # steps of the probe after which the network is asked
 _EARLY = 0.85  # a stage above this share of degree + 1 would save too little
 _CONTINUED = 6  # last columns of H whose mean continues it
+_CLIP = 8.0  # of features
 _FLOOR = 1e-12  # of ratios, before their logarithm is taken
 
 
@@ -79,6 +81,7 @@ def init(config, rng):
     -------
     dict of str to ndarray
         w0, b0, …; the last layer is zero: training starts at the GMRES polynomial.
+        low, high, the range of each feature that training has met: not limited yet.
     """
     n_out = len(config.emphases) + 1
     sizes = [config.n_features, config.n_hidden, config.n_hidden, n_out]
@@ -87,7 +90,29 @@ def init(config, rng):
         scale = 0.0 if k == len(sizes) - 2 else 1 / np.sqrt(n_in)
         params[f"w{k}"] = scale * rng.standard_normal((n_in, n))
         params[f"b{k}"] = np.zeros(n)
+    params["low"] = np.full(config.n_features, -_CLIP)
+    params["high"] = np.full(config.n_features, _CLIP)
     return params
+
+
+def preferences(params, x):
+    """Run the network where it knows its way.
+
+    Parameters
+    ----------
+    params : dict of str to ndarray
+        As `init` makes them.
+    x : ndarray, shape (..., n_features)
+        Features, dimensionless.
+
+    Returns
+    -------
+    ndarray, shape (..., len(emphases) + 1)
+        As `forward` returns them; zero, which is the GMRES polynomial, where a feature is
+        outside of what training has met.
+    """
+    known = ((x >= params["low"]) & (x <= params["high"])).all(axis=-1, keepdims=True)
+    return np.where(known, forward(params, x), 0.0)
 
 
 def forward(params, x, xp=np):
@@ -107,7 +132,7 @@ def forward(params, x, xp=np):
     array, shape (..., len(emphases) + 1)
         Preferences: to go on probing, then for each emphasis.
     """
-    last = len(params) // 2 - 1
+    last = sum(key.startswith("w") for key in params) - 1
     for k in range(last):
         h = xp.tanh(x @ params[f"w{k}"] + params[f"b{k}"])
         x = x + h if h.shape == x.shape else h  # (..., n_hidden)
@@ -318,7 +343,7 @@ def features(H, degree, config):
         ]
         plain = plain or now
         x += now
-    return np.clip(np.nan_to_num(np.array(x, float)), -8, 8), found
+    return np.clip(np.nan_to_num(np.array(x, float)), -_CLIP, _CLIP), found
 
 
 def _log(x):
@@ -418,7 +443,7 @@ class GmresEngine:
         if not later or H[m, m - 1] == 0:
             return m
         x, _ = features(H, degree, self.config)
-        return later[0] if int(np.argmax(forward(self.params, x))) == 0 else m
+        return later[0] if int(np.argmax(preferences(self.params, x))) == 0 else m
 
     def probe(self, arnoldi, degree):
         """Probe for as long as it pays, and return the polynomial.
@@ -477,7 +502,7 @@ class GmresEngine:
             found = harmonic_ritz(H)
         else:
             x, candidates = features(H, degree, self.config)
-            found = candidates[int(np.argmax(forward(self.params, x)[1:]))]
+            found = candidates[int(np.argmax(preferences(self.params, x)[1:]))]
             found = found if found.size else harmonic_ritz(H)
         if not found.size:
             raise ValueError(

@@ -122,6 +122,19 @@ def test_an_early_stop_is_believed():
     assert trained_to(1).propose(H, 32).degree >= 32
 
 
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_what_training_has_not_met_gets_the_gmres_polynomial(side, rng):
+    H = probe(9, rng)
+    x, _ = gmres_engine.features(H[:7, :6], 8, CONFIG)
+    for edge in (1.0, -1.0):
+        engine = trained_to(3)
+        engine.params[side][11] = x[11] + (edge if side == "high" else -edge) * 0.01
+        assert engine.steps(H[:7, :6], 8) == (6 if edge > 0 else 9)
+    for name in ("low", "high"):
+        engine.params[name][:] = 9 if name == "low" else -9
+    assert engine.propose(H, 8) == untrained().propose(H, 8)
+
+
 @pytest.mark.parametrize(("place", "steps"), [(0, 9), (1, 6), (3, 6)])
 def test_probes_as_long_as_it_wants(place, steps, rng):
     engine = trained_to(place)

@@ -64,10 +64,12 @@ def test_the_shipped_file_says_what_made_it():
 def test_numpy_and_torch_agree(rng):
     params = gmres_engine.init(CONFIG, rng)
     params = {k: rng.standard_normal(v.shape) / 4 for k, v in params.items()}
+    params["low"][:], params["high"][:] = -9, 9
     x = rng.standard_normal((5, 7, CONFIG.n_features))
     tensors = {k: torch.tensor(v) for k, v in params.items()}
     one = gmres_engine.forward(params, x)
     other = gmres_engine.forward(tensors, torch.tensor(x), torch).numpy()
+    np.testing.assert_array_equal(gmres_engine.preferences(params, x), one)
     assert one.shape == (5, 7, len(CONFIG.emphases) + 1)
     np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 

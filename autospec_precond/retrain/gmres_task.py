@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autospec_precond.gmres_engine import GmresConfig, forward, init
+from autospec_precond.gmres_engine import GmresConfig, forward, init, preferences
 from autospec_precond.versions import __version__
 
 from .gmres_data import draw_samples
@@ -112,12 +112,15 @@ def train(config, engine_config=None, progress=None):
 
 def _fit(samples, config, engine_config, tell):
     x, costs, absent = _pack(samples, config.worse, config.caution)
+    low, high = x[~absent].min(axis=0), x[~absent].max(axis=0)
     mean, spread = x[~absent].mean(axis=0), x[~absent].std(axis=0) + 1e-3
     x, costs = torch.tensor((x - mean) / spread), torch.tensor(costs)
     absent = torch.tensor(absent)
     rng = np.random.default_rng([config.seed, 1])
     first = init(engine_config, rng)
-    params = {k: torch.tensor(v, requires_grad=True) for k, v in first.items()}
+    params = {
+        k: torch.tensor(v, requires_grad=True) for k, v in first.items() if k[0] in "wb"
+    }
     kept = {k: v.detach().clone() for k, v in params.items()}
     rate = config.learning_rate
     optimiser = torch.optim.AdamW(
@@ -126,8 +129,8 @@ def _fit(samples, config, engine_config, tell):
     for step in range(config.n_steps):
         which = torch.tensor(rng.integers(0, len(samples), config.batch))
         noise = torch.tensor(rng.standard_normal((config.batch, *x.shape[1:])))
-        preferences = forward(params, x[which] + config.noise * noise, torch)
-        loss = _expected(preferences, costs[which], absent[which]).mean()
+        outputs = forward(params, x[which] + config.noise * noise, torch)
+        loss = _expected(outputs, costs[which], absent[which]).mean()
         optimiser.zero_grad()
         loss.backward()
         share = 0.5 * (1 + math.cos(math.pi * step / config.n_steps))
@@ -143,7 +146,7 @@ def _fit(samples, config, engine_config, tell):
     # The first layer takes over the normalisation, so that inference needs none.
     result["w0"] = result["w0"] / spread[:, None]
     result["b0"] = result["b0"] - mean @ result["w0"]
-    return result
+    return result | {"low": low, "high": high}
 
 
 def _pack(samples, worse, caution):
@@ -162,11 +165,11 @@ def _pack(samples, worse, caution):
     return x, costs, absent
 
 
-def _expected(preferences, costs, absent):
+def _expected(outputs, costs, absent):
     """Return the expected cost of each sample, shape (batch,)."""
-    value = (torch.softmax(preferences[:, -1, 1:], -1) * costs[:, -1]).sum(-1)
-    for k in range(preferences.shape[1] - 2, -1, -1):
-        share = torch.softmax(preferences[:, k], -1)
+    value = (torch.softmax(outputs[:, -1, 1:], -1) * costs[:, -1]).sum(-1)
+    for k in range(outputs.shape[1] - 2, -1, -1):
+        share = torch.softmax(outputs[:, k], -1)
         here = share[:, 0] * value + (share[:, 1:] * costs[:, k]).sum(-1)
         value = torch.where(absent[:, k], value, here)
     return value
@@ -187,9 +190,9 @@ def choose(params, sample):
     stage, candidate : int
         Places in `sample.gains`.
     """
-    preferences = forward({k: np.float64(v) for k, v in params.items()}, sample.x)
+    outputs = preferences({k: np.float64(v) for k, v in params.items()}, sample.x)
     last = len(sample.x) - 1
-    for k, now in enumerate(preferences):
+    for k, now in enumerate(outputs):
         if k == last or np.argmax(now):
             return k, int(np.argmax(now[1:]))
     return None

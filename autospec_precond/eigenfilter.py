@@ -94,9 +94,9 @@ def filtered_eigsh(
     A Chebyshev polynomial of A (of M⁻¹ A) that is small on all but the wanted end is
     applied to blocks, in threads and in the fused kernels. 100 to 900 Lanczos steps tell
     where that end begins: a count of eigenvalues by quadrature. A thick-restart block
-    Lanczos method finds the largest eigenvalues of the polynomial. At the end random vectors look
-    for what was missed: eigenvalues of a multiplicity above the width of a block (8; 4
-    where k is below 12) are found by those.
+    Lanczos method finds the largest eigenvalues of the polynomial. At the end
+    random vectors look for what was missed: eigenvalues of a multiplicity above the width
+    of a block (8; 4 where k is below 12) are found by those.
 
     Memory: 2 k + 18 widths vectors at most beside the result and a copy of A. A small A,
     and one of which a large part is wanted, is handed to `scipy.linalg.eigh`; so is one of

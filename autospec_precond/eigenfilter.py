@@ -218,15 +218,18 @@ class _Search:
                 return np.empty(0), space.V[:, :0]
             age += 1
             done = self._converged(values[:k], norms[:k])
-            if done.all() and self._is_complete(space, values, Y):
+            if done.all():
+                if not self._is_complete(space, values, Y):
+                    continue
                 w, good = self._settle(space)
-                if good.all():
+                above = self._is_above(w)
+                if good.all() and not above:
                     return w, space.V[:, :k]
-                if self.tighter < 1e-3 or self.n_restarts == n_restarts:
+                if not above and (self.tighter < 1e-3 or self.n_restarts == n_restarts):
                     return w[good], space.V[:, np.flatnonzero(good)]
-                self.tighter *= 0.2
+                self.tighter *= 1.0 if above else 0.2
                 # What T holds does not belong to these vectors any more.
-                above, G = self._is_above(w), self.rng.standard_normal((k, self.width))
+                G = self.rng.standard_normal((k, self.width))
                 space.start(0, self._random() if above else space.V[:, :k] @ G)
                 continue
             better = self._better(values, age)
@@ -241,8 +244,11 @@ class _Search:
                 continue
             kept = min(k + (np.count_nonzero(done) + space.known - k) // 2, self.size - 1)
             space.restart(values, Y, min(kept, space.known - self.width))
+        space.grow(self.size)
+        values, Y, _ = space.ritz()
         space.restart_alone(values, Y, k)
         w, good = self._settle(space)
+        good &= self.sign * w <= self.filter.edge
         return w[good], space.V[:, np.flatnonzero(good)]
 
     def _random(self):

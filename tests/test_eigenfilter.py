@@ -190,19 +190,44 @@ def test_failure_tells_what_was_found(monkeypatch):
     assert caught.value.eigenvectors.shape == (600, caught.value.eigenvalues.size)
 
 
-def test_an_upper_end_that_was_too_low_is_found_out(monkeypatch):
+def test_random_vectors_find_what_the_basis_has_missed(monkeypatch):
+    A = sp.csr_array(sp.diags_array(np.linspace(1, 40, 600)))
+    drawn = eigenfilter._Search._random
+    blocks = []
+
+    def blind(search):
+        block = drawn(search)
+        if not blocks:
+            block[2] = 0  # no part of the third eigenvector, which is a unit vector
+        blocks.append(block)
+        return block
+
+    monkeypatch.setattr(eigenfilter._Search, "_random", blind)
+    w = filtered_eigsh(A, 6, return_eigenvectors=False)
+    assert np.abs(w - np.linspace(1, 40, 600)[:6]).max() <= 1e-11
+
+
+@pytest.mark.parametrize("k", [4, 5, 6, 7])
+def test_an_upper_end_that_was_too_low_is_found_out(k, monkeypatch):
     monkeypatch.setattr(eigenfilter, "_DENSE", 0)
+    made = Filter.of_growth
+
+    def even(*values):
+        new = made(*values)
+        return Filter(new.edge, new.high, new.degree + new.degree % 2)
 
     def short(based, n_steps, rng):
         found = estimate(based, n_steps, rng)
+        high = 0.97 * found.high
         return type(found)(
-            found.values, found.weights, found.n, found.low, 0.95 * found.high, found.probe
+            found.values, found.weights, found.n, found.low, high, found.probe
         )
 
     monkeypatch.setattr(eigenfilter.density, "estimate", short)
+    monkeypatch.setattr(eigenfilter.Filter, "of_growth", even)
     A = laplacian(25, 24)
-    w = filtered_eigsh(A, 5, return_eigenvectors=False)
-    assert np.abs(w - scipy.linalg.eigvalsh(A.toarray())[:5]).max() <= 1e-11
+    w = filtered_eigsh(A, k, return_eigenvectors=False)
+    assert np.abs(w - scipy.linalg.eigvalsh(A.toarray())[:k]).max() <= 1e-11
 
 
 def test_filter_values_and_eigenvalues_are_inverse():

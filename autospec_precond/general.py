@@ -29,6 +29,7 @@ _OUTER_PASSES = 80  # vectors of length n that such an iteration reads and write
 # Where GMRES alone gains a decade within the probe, every polynomial of it was good.
 _EASY = 0.1
 _LARGE = 5000  # rows from which on a trial is made in any case
+_VERY_LARGE = 20_000  # from which on passes over the basis of GMRES outweigh 24 products
 _TRIAL = 250  # products of a trial
 _PACE = 0.002  # decades per product that are good enough: a solve in 4000
 _SLOW = 0.0015  # below which other bases are tried
@@ -281,9 +282,7 @@ class _Chooser:
 
     def _degree(self):
         """Return the degree at which M takes about as long as the rest of an iteration."""
-        ratio = self._outer() / self._step()
-        most = _LOW if self.operand.n < _LARGE else _HIGH
-        return int(min(max(8 * round(ratio / 8), _LOW), most))
+        return _HIGH if self.operand.n >= _VERY_LARGE else _LOW
 
     def _try(self, candidate):
         """Run a trial of one candidate."""

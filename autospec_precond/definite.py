@@ -34,8 +34,6 @@ def choose(request):
     degree, n_threads, base = request.degree, request.n_threads, request.base
     steps = checks.check_steps(request.n_probe, operand.n, "make")
     given = state["polynomial"].degree if state else degree
-    if given is not None and given != "measure":
-        checks.check_even(given, "make")
     if base is None:
         known = request.diagonal is not None or operand.matrix is not None
         base = "jacobi" if known else "none"
@@ -64,6 +62,9 @@ def choose(request):
     # A diagonal of ones is known beforehand; another one would have to be looked for.
     least = 1.0 if jacobi and request.diagonal is None else 0.0
     spent, *seen = check_hermitian(operand, based, rng, "make", least)
+    # Only now: a general A, which goes elsewhere, may have any degree.
+    if given is not None and given != "measure":
+        checks.check_even(given, "make")
     spent += operand.matrix is None
     if based.inner is not None:
         check_inner(based.inner, operand, rng, "make")

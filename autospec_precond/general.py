@@ -19,7 +19,7 @@ __all__ = ["choose"]
 # restarts hold GMRES up, as in closed streamlines.
 _LOW, _HIGH, _HIGHEST = 24, 40, 64
 _MEASURED = (8, 16, 24, 40)
-_GLANCE = 10  # steps of the probe after which base alone may be seen to be enough
+_GLANCES = (5, 10)  # steps of the probe after which the base alone may be seen to do
 _RTOL = 1e-8  # that solves are predicted for
 _SETUP = 4e-3  # seconds that probe, roots and storage take, whatever the size
 _SETUP_STEPS = 60  # products within M that they take besides
@@ -28,14 +28,13 @@ _OUTER_PASSES = 80  # vectors of length n that such an iteration reads and write
 
 # Where GMRES alone gains a decade within the probe, every polynomial of it was good.
 _EASY = 0.1
-_LARGE = 5000  # rows from which on a trial is made in any case
-_VERY_LARGE = 20_000  # from which on passes over the basis of GMRES outweigh 24 products
-_TRIAL = 250  # products of a trial
+_LARGE = 20_000  # rows from which on a trial is made in any case
+_TRIAL = 150  # products of a trial
 _PACE = 0.002  # decades per product that are good enough: a solve in 4000
 _SLOW = 0.0015  # below which other bases are tried
 _THREADED = 10_000  # rows from which on BLAS uses threads for sums
 _HOPELESS = 2e-4  # decades per product, below which a trial says nothing
-_SHARE = 0.1  # of a diagonal entry in its row and column, from which it is a good scale
+_SHARE = 5e-5  # of a diagonal entry in its row and column, from which it is a good scale
 
 
 @dataclass
@@ -107,8 +106,8 @@ class _Chooser:
             degrees = (degree,)
         most = max(degrees) if degree is not None else _HIGHEST
         arnoldi = self._begin(based, most)
-        if degree is None:
-            probe = self._probe(arnoldi.extend(_GLANCE))
+        for steps in _GLANCES if degree is None else ():
+            probe = self._probe(arnoldi.extend(steps))
             if self._is_enough(probe):
                 self.notes.append(
                     f"GMRES with the base alone gained {_decades(probe):.1f} decades in "
@@ -282,7 +281,7 @@ class _Chooser:
 
     def _degree(self):
         """Return the degree at which M takes about as long as the rest of an iteration."""
-        return _HIGH if self.operand.n >= _VERY_LARGE else _LOW
+        return _HIGH if self.operand.n >= _LARGE else _LOW
 
     def _try(self, candidate):
         """Run a trial of one candidate."""

@@ -21,6 +21,7 @@ _LOW, _HIGH, _HIGHEST = 24, 40, 64
 _MEASURED = (8, 16, 24, 40)
 _GLANCES = (5, 10)  # steps of the probe after which the base alone may be seen to do
 _RTOL = 1e-8  # that solves are predicted for
+_DOUBT = 15  # by how much steps promise too much, times their number
 _SETUP = 4e-3  # seconds that probe, roots and storage take, whatever the size
 _SETUP_STEPS = 60  # products within M that they take besides
 _OUTER_CALLS = 6.5e-5  # seconds of an iteration of SciPy's gmres, besides passes over n
@@ -261,6 +262,7 @@ class _Chooser:
         if probe.residual_norms[-1] <= _RTOL:
             return True
         steps = probe.n_steps * -np.log10(_RTOL) / max(_decades(probe), 1e-3)
+        steps *= _DOUBT / probe.n_steps  # the first steps promise too much
         return steps * self._outer() < _SETUP + _SETUP_STEPS * self._step()
 
     def _outer(self):

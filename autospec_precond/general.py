@@ -35,7 +35,7 @@ _PACE = 0.002  # decades per product that are good enough: a solve in 4000
 _SLOW = 0.0015  # below which other bases are tried
 _THREADED = 10_000  # rows from which on BLAS uses threads for sums
 _HOPELESS = 2e-4  # decades per product, below which a trial says nothing
-_SHARE = 5e-5  # of a diagonal entry in its row and column, from which it is a good scale
+_SHARE = 1e-4  # of a diagonal entry in its row and column, from which it is a good scale
 
 
 @dataclass
@@ -377,7 +377,8 @@ def _roots(probe, degree, is_real, may_be_longer):
     for m in range(degree + 1, 0, -1):
         roots = probe.harmonic_ritz(m)
         ordered = with_added_roots(roots, is_real) if roots.size else roots
-        if may_be_longer or ordered.size <= degree + 1:
+        # Copies of half as many roots say that the products grow beyond repair.
+        if ordered.size <= (1.5 if may_be_longer else 1.0) * (degree + 1):
             break
     return roots, ordered
 

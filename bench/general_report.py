@@ -113,6 +113,8 @@ def _against_spilu(rows):
 def _cell(record):
     if record is None:
         return ""
+    if not record["solved"] and record["why"] == "time":
+        return f"> {record['seconds']:.0f} s"
     return str(record["products"]) if record["solved"] else "–"
 
 
@@ -124,5 +126,7 @@ _HEAD = """# General matrices
 
 `python -m bench general FOLDER --json FILE`, then `--report` (what the ways are stands
 there). Numbers are products with A up to a true residual of 1e-8, probe and trials
-included; a dash is a solve that did not get there. Milliseconds include setup.
+included; a dash is a solve that did not get there within its products, "> 14 s" one
+that was stopped by `--most-seconds` before: nothing is known of how it would have ended.
+Milliseconds include setup.
 """

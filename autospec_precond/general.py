@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import bases, blas, classify, cost, kernels, scaling
+from . import bases, blas, checkpoint, classify, cost, gmres_engine, kernels, scaling
 from .arnoldi import Arnoldi, ArnoldiProbe
 from .bases import Based
 from .calibration import TIMES
@@ -46,6 +46,7 @@ class _Candidate:
     probe: ArnoldiProbe
     polynomial: RootPolynomial
     precision: str
+    engine: str = "classical"
     stored: object = None
     kernel: str = "reference"
     pace: float = -np.inf  # decades per product
@@ -87,6 +88,9 @@ class _Chooser:
         self.notes = []
         self.predicted = {}
         self._start, self._stored, self._probed = None, {}, {}
+        self._model = None
+        if request.engine != "classical" and not request.state:
+            self._model = checkpoint.load_gmres(request.engine)
 
     def choose(self):
         request = self.request
@@ -94,12 +98,13 @@ class _Chooser:
         if request.state:
             polynomial = request.state["polynomial"]
             precision = request.precision or "mixed"
-            best = _Candidate(self._based(names[0]), None, polynomial, precision)
-            return self._finish(best, request.state.get("engine") or "given")
+            engine = request.state.get("engine") or "given"
+            based = self._based(names[0])
+            return self._finish(_Candidate(based, None, polynomial, precision, engine))
         degree = request.degree
         based = self._based(names[0])
         if degree == 0:
-            return self._finish(self._alone(based, None), "none")
+            return self._finish(self._alone(based, None))
         degrees = (self._degree(),)
         if degree == "measure":
             degrees = _MEASURED
@@ -114,20 +119,32 @@ class _Chooser:
                     f"GMRES with the base alone gained {_decades(probe):.1f} decades in "
                     f"{probe.n_steps} steps: no polynomial can pay, M is the base alone"
                 )
-                return self._finish(self._alone(based, probe), "none")
-        probe = self._probe(arnoldi.extend(max(degrees) + 1))
+                return self._finish(self._alone(based, probe))
+        probe = self._reach(arnoldi, degrees)
+        is_small = degree is None and self.operand.n < _LARGE
+        if is_small and probe.residual_norms[-1] <= _EASY:
+            # The engine takes 1 to 3 ms, more than it could save here.
+            self._model = None
+            return self._finish(self._candidates(based, probe, degrees)[0])
         found = self._candidates(based, probe, degrees)
-        best = self._best(arnoldi, found, names[1:], degrees)
-        return self._finish(best, "classical")
+        return self._finish(self._best(arnoldi, found, names[1:], degrees))
+
+    def _reach(self, arnoldi, degrees):
+        """Make as many steps as the engine wants; a small matrix gets them all."""
+        most = max(degrees)
+        if self._model is not None and self.operand.n >= _LARGE and len(degrees) == 1:
+            for m in gmres_engine.stages(most):
+                if m < arnoldi.n_products:
+                    continue
+                H = arnoldi.extend(m).hessenberg
+                if self._model.steps(H, most) <= H.shape[1]:
+                    return self._probe(arnoldi)
+        return self._probe(arnoldi.extend(most + 1))
 
     def _best(self, arnoldi, found, others, degrees):
-        """Return the best candidate, by trials unless the probe has shown enough."""
+        """Return the best candidate, by trials."""
         asked, first = self.request.degree, found[0]
-        if asked is None:
-            is_small = self.operand.n < _LARGE
-            if is_small and first.probe.residual_norms[-1] <= _EASY:
-                return first
-        elif asked != "measure" and not others:
+        if asked not in (None, "measure") and not others:
             return first
         for candidate in found:
             self._try(candidate)
@@ -135,13 +152,13 @@ class _Chooser:
             return max(found, key=lambda c: c.speed)
         if first.pace < _PACE and asked is None:
             higher = (_HIGH if self.operand.n < _LARGE else _HIGHEST,)
-            probe = self._probe(arnoldi.extend(higher[0] + 1))
+            probe = self._reach(arnoldi, higher)
             found += self._candidates(first.based, probe, higher)
             self._try(found[-1])
         best = max(found, key=lambda c: c.pace)
         for name in others if best.pace < _SLOW else ():
             based = self._based(name)
-            probe = self._probe(self._begin(based, max(degrees)).extend(max(degrees) + 1))
+            probe = self._reach(self._begin(based, max(degrees)), degrees)
             found += self._candidates(based, probe, degrees)
             self._try(found[-1])
         best = max(found, key=lambda c: c.pace)
@@ -232,15 +249,22 @@ class _Chooser:
         return ArnoldiProbe(arnoldi.hessenberg.copy(), self.operand.n, arnoldi.n_products)
 
     def _candidates(self, based, probe, degrees):
-        """Return the polynomials of GMRES for some degrees, from one probe."""
+        """Return the polynomials of the engine, or of GMRES, from one probe."""
         # A probe that was extended counts its first steps once.
         self._probed[id(based)] = probe.n_products
         is_real, made = self.dtype.kind == "f", []
         for degree in degrees:
-            roots, ordered = _roots(probe, degree, is_real, self.request.degree is None)
+            may_be_longer = self.request.degree is None
+            roots, ordered = _roots(probe, degree, is_real, may_be_longer)
             if not roots.size:
                 made.append(self._alone(based, probe))
                 continue
+            engine, model = "classical", self._model
+            if model is not None:
+                p = model.propose(probe.hessenberg, degree)
+                if len(p.roots) <= _most_roots(degree, may_be_longer):
+                    engine = f"{model.name} {model.digest}"
+                    ordered, roots = np.array(p.roots), np.unique(p.roots)
             precision = self.request.precision
             if precision is None:
                 # Added roots mean products of factors beyond 1e4, which float32 values
@@ -248,14 +272,14 @@ class _Chooser:
                 grows = ordered.size > roots.size
                 precision = "double" if grows else "mixed"
             polynomial = RootPolynomial(tuple(ordered), True if is_real else None)
-            made.append(_Candidate(based, probe, polynomial, precision))
+            made.append(_Candidate(based, probe, polynomial, precision, engine))
         return made
 
     def _alone(self, based, probe):
         """Return the base with p = 1."""
         polynomial = RootPolynomial((1.0,))
         precision = self.request.precision or "mixed"
-        return _Candidate(based, probe, polynomial, precision)
+        return _Candidate(based, probe, polynomial, precision, "none")
 
     def _is_enough(self, probe):
         """Tell whether GMRES with the base alone takes less than a setup."""
@@ -339,11 +363,10 @@ class _Chooser:
             self._stored[key] = stored, kernel, based
         candidate.stored, candidate.kernel, _ = self._stored[key]
 
-    def _finish(self, best, engine):
+    def _finish(self, best):
         request = self.request
         if best.polynomial.degree == 0 and not request.storage_is_asked_for:
             best.stored, best.kernel = layout.Stored("none"), "reference"
-            engine = engine if request.state else "none"
         else:
             self._store(best)
         if best.precision == "double" and request.precision is None:
@@ -364,7 +387,7 @@ class _Chooser:
             polynomial=best.polynomial,
             certificate=None,
             probe=probe,
-            engine=engine,
+            engine=best.engine,
             candidates=self.predicted,
             break_even=None,
             n_products=self.n_products + spent,
@@ -377,10 +400,14 @@ def _roots(probe, degree, is_real, may_be_longer):
     for m in range(degree + 1, 0, -1):
         roots = probe.harmonic_ritz(m)
         ordered = with_added_roots(roots, is_real) if roots.size else roots
-        # Copies of half as many roots say that the products grow beyond repair.
-        if ordered.size <= (1.5 if may_be_longer else 1.0) * (degree + 1):
+        if ordered.size <= _most_roots(degree, may_be_longer):
             break
     return roots, ordered
+
+
+def _most_roots(degree, may_be_longer):
+    # Copies of half as many roots say that the products grow beyond repair.
+    return (1.5 if may_be_longer else 1.0) * (degree + 1)
 
 
 def _worth(candidate):

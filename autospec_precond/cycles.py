@@ -50,7 +50,7 @@ class Applied:
         return y if based.right is None else based.right * y
 
 
-def trial(product, M, b, n_steps):
+def trial(product, M, b, n_steps, n_first=_FIRST):
     """Run two short cycles of GMRES and look at the true residual of the second.
 
     Parameters
@@ -63,6 +63,8 @@ def trial(product, M, b, n_steps):
         Right-hand side.
     n_steps : int
         Iterations of the second cycle.
+    n_first : int, optional
+        Of the first cycle.
 
     Returns
     -------
@@ -83,7 +85,7 @@ def trial(product, M, b, n_steps):
     takes away what any M takes away, and leaves what holds a solve up.
     """
     with np.errstate(all="ignore"):
-        x, before = _cycle(product, M, b, min(_FIRST, b.size))
+        x, before = _cycle(product, M, b, min(n_first, b.size))
         r = b - product(x)
         start, size = float(np.linalg.norm(r)), float(np.linalg.norm(b))
         if not np.isfinite(start):

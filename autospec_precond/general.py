@@ -20,6 +20,8 @@ __all__ = ["choose"]
 _LOW, _HIGH, _HIGHEST = 24, 40, 64
 _MEASURED = (8, 16, 24, 40)
 _GLANCES = (5, 10)  # steps of the probe after which the base alone may be seen to do
+_RESTART = 30
+_FINISHED = 4.0  # decades of a cycle of GMRES alone, from which on it will not stall
 _RTOL = 1e-8  # that solves are predicted for
 _DOUBT = 15  # by how much steps promise too much, times their number
 _SETUP = 4e-3  # seconds that probe, roots and storage take, whatever the size
@@ -49,6 +51,7 @@ class _Candidate:
     engine: str = "classical"
     stored: object = None
     kernel: str = "reference"
+    degree: int = 0  # asked for
     pace: float = -np.inf  # decades per product
     speed: float = -np.inf  # decades per second
 
@@ -150,28 +153,46 @@ class _Chooser:
             self._try(candidate)
         if asked == "measure":
             return max(found, key=lambda c: c.speed)
-        if first.pace < _PACE and asked is None:
+        found += self._others(first)
+        if asked is None and _pace(found) < _PACE:
             higher = (_HIGH if self.operand.n < _LARGE else _HIGHEST,)
-            probe = self._reach(arnoldi, higher)
-            found += self._candidates(first.based, probe, higher)
+            found += self._candidates(first.based, self._reach(arnoldi, higher), higher)
             self._try(found[-1])
-        best = max(found, key=lambda c: c.pace)
-        for name in others if best.pace < _SLOW else ():
+        for name in others:
+            if _pace(found) >= _SLOW:
+                break
             based = self._based(name)
             probe = self._reach(self._begin(based, max(degrees)), degrees)
             found += self._candidates(based, probe, degrees)
             self._try(found[-1])
-        best = max(found, key=lambda c: c.pace)
+            found += self._others(found[-1])
+        best = max(found, key=_worth)
         pace = f"{100 * best.pace:.2g} decades in 100 products"
-        if best.pace < _HOPELESS:
+        if max(c.pace for c in found) < _HOPELESS:
             # None made headway; equilibration is what most often does in the end.
             scaled = [c for c in found if c.based.name == "equilibrate"]
             best = (scaled or found)[0]
             self.notes.append(f"hard: the best of {len(found)} polynomials gained {pace}")
         else:
-            best = max(found, key=_worth)
-            self.notes.append(f"best of {len(found)} polynomials tried: {pace}")
+            self.notes.append(f"best of {len(found)} tried: {pace}")
         return best
+
+    def _others(self, candidate):
+        """Try what else the same probe offers where a candidate goes slowly.
+
+        The polynomial of GMRES itself, and none at all: no training knows every matrix.
+        """
+        made = []
+        if candidate.pace < _SLOW and self.request.degree is None:
+            based, probe = candidate.based, candidate.probe
+            if candidate.engine != "classical":
+                model, self._model = self._model, None
+                made += self._candidates(based, probe, (candidate.degree,))
+                self._model = model
+            made.append(self._alone(based, probe))
+        for other in made:
+            self._try(other)
+        return made
 
     def _names(self):
         """Return the bases worth a try, the most promising first."""
@@ -272,7 +293,9 @@ class _Chooser:
                 grows = ordered.size > roots.size
                 precision = "double" if grows else "mixed"
             polynomial = RootPolynomial(tuple(ordered), True if is_real else None)
-            made.append(_Candidate(based, probe, polynomial, precision, engine))
+            candidate = _Candidate(based, probe, polynomial, precision, engine)
+            candidate.degree = degree
+            made.append(candidate)
         return made
 
     def _alone(self, based, probe):
@@ -320,8 +343,12 @@ class _Chooser:
         )  # fmt: skip
         # Another vector than that of the probe, for which GMRES is at its best.
         b = np.roll(self._start, 1) * np.sign(self._start.real)
-        steps = max(2, round(_TRIAL / (polynomial.degree + 1)))
-        decades, made, n_applied, seconds = trial(self._held(self._product), M, b, steps)
+        product, steps = self._held(self._product), (_RESTART, _RESTART)
+        if polynomial.degree:
+            steps = (max(2, round(_TRIAL / (polynomial.degree + 1))),)
+        decades, made, n_applied, seconds = trial(product, M, b, *steps)
+        if not polynomial.degree and decades < _FINISHED:
+            decades = -np.inf  # it may stall yet, and where it goes slowly it often does
         self.n_products += n_applied * (polynomial.degree + 1)
         candidate.pace = decades / ((made + 1) * (polynomial.degree + 1))
         if self.request.degree == "measure":
@@ -413,6 +440,11 @@ def _most_roots(degree, may_be_longer):
 def _worth(candidate):
     """Return the speed of a candidate, less where it stands on unscaled rows."""
     return candidate.speed * (0.5 if candidate.based.name == "none" else 1.0)
+
+
+def _pace(found):
+    """Return the best pace of polynomials; GMRES alone may stall later."""
+    return max(c.pace for c in found if c.polynomial.degree)
 
 
 def _decades(probe):

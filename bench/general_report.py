@@ -15,6 +15,7 @@ def line(record):
     return (
         f"{record['problem']:<34}{record['rhs']:<8}{record['way']:<11}{what:<16}{done:<18}"
         f"{1e3 * record['seconds']:10.1f} ms"
+        f"  {record.get('residual') or np.nan:.1e}"
     )
 
 
@@ -30,7 +31,7 @@ def report(records):
                 text.append(_table(rows, (*_RIVALS, "ours")))
     rows = [r for r in records if r["problem"].startswith("convection")]
     if rows:
-        ways = [w for w in ("none", "spilu1", "spilu3", "spilu", "spilu30", "ours")
+        ways = [w for w in ("none", "jacobi", "spilu", "spilu2", "ours")
                 if any(r["way"] == w for r in rows)]  # fmt: skip
         text.append("## Convection-diffusion\n")
         text.append(_table(rows, ways))
@@ -95,7 +96,7 @@ def _table(rows, ways):
 def _against_spilu(rows):
     by = {(r["problem"], r["way"]): r for r in rows}
     lines = []
-    for way in ("spilu1", "spilu3", "spilu", "spilu30"):
+    for way in ("spilu", "spilu2"):
         ratios = [
             r["seconds"] / by[problem, "ours"]["seconds"]
             for (problem, w), r in by.items()

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import bases, blas, checkpoint, classify, cost, gmres_engine, kernels, scaling
-from .arnoldi import Arnoldi, ArnoldiProbe
+from .arnoldi import Arnoldi, ArnoldiProbe, harmonic_ritz
 from .bases import Based
 from .calibration import TIMES
+from .composite import Image, composite
 from .cycles import Applied, trial
 from .kernels import layout
 from .request import Choice
@@ -38,6 +39,11 @@ _SLOW = 0.0015  # below which other bases are tried
 _THREADED = 10_000  # rows from which on BLAS uses threads for sums
 _HOPELESS = 2e-4  # decades per product, below which a trial says nothing
 _SHARE = 1e-4  # of a diagonal entry in its row and column, from which it is a good scale
+
+# From _LARGE rows on products cost little beside a restart, which forgets: a composite
+# of so high a degree mostly needs none. Others took longer where streamlines are closed.
+_INNER, _OUTER = 25, 24  # roots of its two polynomials
+_GAIN = 1.0  # decades by which one application must lower the true residual
 
 
 @dataclass
@@ -123,6 +129,9 @@ class _Chooser:
                     f"{probe.n_steps} steps: no polynomial can pay, M is the base alone"
                 )
                 return self._finish(self._alone(based, probe))
+        best = self._composite(arnoldi, based)
+        if best is not None:
+            return self._finish(best)
         probe = self._reach(arnoldi, degrees)
         is_small = degree is None and self.operand.n < _LARGE
         if is_small and probe.residual_norms[-1] <= _EASY:
@@ -131,6 +140,45 @@ class _Chooser:
             return self._finish(self._candidates(based, probe, degrees)[0])
         found = self._candidates(based, probe, degrees)
         return self._finish(self._best(arnoldi, found, names[1:], degrees))
+
+    def _composite(self, arnoldi, based):
+        """Return a composite polynomial for a large matrix, None where it is no good."""
+        request = self.request
+        is_asked = request.degree is not None or request.engine not in (None, "classical")
+        if is_asked or self.operand.n < _LARGE or request.solver not in (None, "gmres"):
+            return None
+        probe = self._probe(arnoldi.extend(_INNER))
+        self._probed[id(based)] = probe.n_products
+        is_real = self.dtype.kind == "f"
+        inner = probe.harmonic_ritz(_INNER)
+        ordered = with_added_roots(inner, is_real)
+        if inner.size < _INNER or ordered.size > inner.size:
+            return None
+        p = RootPolynomial(tuple(ordered), True if is_real else None)
+        # float32 values would not survive so many factors.
+        made = _Candidate(based, probe, p, request.precision or "double")
+        self._store(made)
+        vectors = layout.vector_dtype(self.operand.dtype, made.precision)
+        image = Image(based, made.stored, p, made.kernel, vectors)
+        start = np.roll(self._start, 1)
+        process = Arnoldi(self._held(image), start, _OUTER).extend(_OUTER)
+        self.n_products += process.n_products * _INNER
+        both = composite(ordered, harmonic_ritz(process.hessenberg), is_real)
+        if both is None or both.size > 1.5 * _INNER * _OUTER:
+            return None
+        made.polynomial = q = RootPolynomial(tuple(both), True if is_real else None)
+        M = Applied(based, made.stored, q, made.kernel, vectors, request.n_threads or 1)
+        b = np.roll(self._start, 2)
+        with np.errstate(all="ignore"):
+            left = np.linalg.norm(b - self._held(self._product)(M(b))) / np.linalg.norm(b)
+        self.n_products += q.degree + 1
+        if not left <= 10**-_GAIN:
+            return None
+        self.notes.append(
+            f"composite of polynomials with {_INNER} and {process.n_products} roots: "
+            f"applied once, it gained {-np.log10(max(left, 1e-16)):.1f} decades"
+        )
+        return made
 
     def _reach(self, arnoldi, degrees):
         """Make as many steps as the engine wants; a small matrix gets them all."""
@@ -396,7 +444,8 @@ class _Chooser:
             best.stored, best.kernel = layout.Stored("none"), "reference"
         else:
             self._store(best)
-        if best.precision == "double" and request.precision is None:
+        is_repeated = len(set(best.polynomial.roots)) < len(best.polynomial.roots)
+        if best.precision == "double" and request.precision is None and is_repeated:
             self.notes.append(
                 "precision double: products of factors grow beyond what float32 carries"
             )

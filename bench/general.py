@@ -7,9 +7,10 @@
 Ways: none, jacobi (inverse of the diagonal, zeros taken as ones), polynomial (GMRES
 polynomial of degree 20), rows (the same on rows divided by their 1-norms), ours, and
 for convection-diffusion spilu, with its default settings, and as spilu2 with drop_tol
-1e-2, which fills less. SciPy's gmres judges by ||b - A x|| <= 1e-8 ||b|| at each restart, whatever M. At most
-6000 inner iterations for none, jacobi and spilu, for convection-diffusion as many as go
-into --most-seconds; at most 20,000 products, those of the probe included, for polynomials. Seconds include all setup; the least of a few repeats.
+1e-2, the best of those tried. SciPy's gmres judges by ||b - A x|| <= 1e-8 ||b|| at each
+restart, whatever M. At most 6000 inner iterations for none, jacobi and spilu, for
+convection-diffusion as many as go into --most-seconds; at most 20,000 products, those of
+the probe included, for polynomials. Seconds include all setup; the least of a few repeats.
 Each solve is a JSON line in FILE, and a line already there is not measured again.
 --report makes the tables from FILE alone.
 """
@@ -138,9 +139,7 @@ def _solve(A, b, way, most_seconds, iterations):
     def product(x):
         count[0] += 1
         over = (
-            count[0] > most
-            if budget is None
-            else (count[0] + each * applied[0] > budget)
+            count[0] > most if budget is None else (count[0] + each * applied[0] > budget)
         )
         if over or time.perf_counter() - began > most_seconds:
             raise _Enough

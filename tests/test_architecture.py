@@ -83,6 +83,7 @@ LAYERS = [
     "arnoldi",
     "scaling",
     "cycles",
+    "composite",
     "general",
     "trials",
     "indefinite",

@@ -7,10 +7,10 @@
 Ways: none, jacobi (inverse of the diagonal, zeros taken as ones), polynomial (GMRES
 polynomial of degree 20), rows (the same on rows divided by their 1-norms), ours, and
 for convection-diffusion spilu, with its default settings, and as spilu2 with drop_tol
-1e-2, the best of those tried. SciPy's gmres judges by ||b - A x|| <= 1e-8 ||b|| at each
-restart, whatever M. At most 6000 inner iterations for none, jacobi and spilu, for
-convection-diffusion as many as go into --most-seconds; at most 20,000 products, those of
-the probe included, for polynomials. Seconds include all setup; the least of a few repeats.
+1e-2. SciPy's gmres judges by ||b - A x|| <= 1e-8 ||b|| at each restart, whatever M. At
+most 6000 inner iterations for none, jacobi and spilu; at most 20,000 products, those of
+the probe included, for polynomials; for convection-diffusion, with any way, as many as go
+into --most-seconds. Seconds include all setup; the least of a few repeats.
 Each solve is a JSON line in FILE, and a line already there is not measured again.
 --report makes the tables from FILE alone.
 """
@@ -132,8 +132,11 @@ def _solve(A, b, way, most_seconds, iterations):
             "seconds": time.perf_counter() - began,
         }
     setup = time.perf_counter() - began
-    budget = PRODUCTS - spent if way in ("polynomial", "rows", "ours") and each else None
-    most = np.inf if iterations is None else iterations * (1 + 1 / RESTART) + 2
+    most, budget = np.inf, None
+    if iterations is not None:
+        most = iterations * (1 + 1 / RESTART) + 2
+        if way in ("polynomial", "rows", "ours") and each:
+            budget = PRODUCTS - spent
     count, applied, last = [0], [0], [None]
 
     def product(x):

@@ -5,6 +5,7 @@ import numpy as np
 __all__ = ["line", "report"]
 
 _FLOOR = 0.02  # seconds of none, from which on a ratio counts
+_CONVECTION = ("none", "jacobi", "spilu", "spilu2", "ours")
 _RIVALS = ("none", "jacobi", "polynomial", "rows")
 
 
@@ -31,11 +32,8 @@ def report(records):
                 text.append(_table(rows, (*_RIVALS, "ours")))
     rows = [r for r in records if r["problem"].startswith("convection")]
     if rows:
-        ways = [w for w in ("none", "jacobi", "spilu", "spilu2", "ours")
-                if any(r["way"] == w for r in rows)]  # fmt: skip
         text.append("## Convection-diffusion\n")
-        text.append(_table(rows, ways))
-        text.append(_against_spilu(rows))
+        text.append(_convection(rows))
     return "\n".join(text)
 
 
@@ -93,22 +91,49 @@ def _table(rows, ways):
     return "\n".join(lines) + "\n"
 
 
-def _against_spilu(rows):
+def _convection(rows):
+    """Return seconds, and how many times longer others take than ours."""
     by = {(r["problem"], r["way"]): r for r in rows}
-    lines = []
-    for way in ("spilu", "spilu2"):
-        ratios = [
-            r["seconds"] / by[problem, "ours"]["seconds"]
-            for (problem, w), r in by.items()
-            if w == way and r["solved"] and by.get((problem, "ours"), {}).get("solved")
-        ]
-        if ratios:
+    problems = sorted({r["problem"] for r in rows}, key=_wind_and_number)
+    ways = [w for w in _CONVECTION if any(r["way"] == w for r in rows)]
+    lines = ["| problem | " + " | ".join(ways) + " |", "|---|" + "---|" * len(ways)]
+    for problem in problems:
+        shown = [_seconds(by.get((problem, w))) for w in ways]
+        lines.append(f"| {problem} | {' | '.join(shown)} |")
+    lines.append("")
+    for way in ways:
+        for wind in ("constant", "recirculating", ""):
+            pairs = [
+                (by[p, way], by[p, "ours"])
+                for p in problems
+                if p.endswith(wind) and (p, way) in by and by[p, "ours"]["solved"]
+            ]
+            if way == "ours" or not pairs:
+                continue
+            ratios = [r["seconds"] / ours["seconds"] for r, ours in pairs]
+            stopped = sum(not r["solved"] for r, _ in pairs)
             mean = float(np.exp(np.mean(np.log(ratios))))
             lines.append(
-                f"Seconds of {way} over ours: geometric mean {mean:.1f} on {len(ratios)}, "
-                f"least {min(ratios):.2f}."
+                f"* {way} over ours, {wind + ' wind' if wind else 'both winds'}: geometric "
+                f"mean {'at least ' if stopped else ''}{mean:.1f} on {len(ratios)}, least "
+                f"{min(ratios):.1f}"
+                + (f"; {stopped} stopped, counted as if done then." if stopped else ".")
             )
     return "\n".join(lines) + "\n"
+
+
+def _wind_and_number(problem):
+    name, peclet, wind = problem.split(", ")
+    return wind, name, int(peclet.split()[1])
+
+
+def _seconds(record):
+    if record is None:
+        return ""
+    if record["solved"]:
+        return f"{record['seconds']:.2f} s ({record['iterations']})"
+    left = record.get("residual")
+    return f"> {record['seconds']:.0f} s" + (f" ({left:.0e} left)" if left else "")
 
 
 def _cell(record):
@@ -129,5 +154,6 @@ _HEAD = """# General matrices
 there). Numbers are products with A up to a true residual of 1e-8, probe and trials
 included; a dash is a solve that did not get there within its products, "> 14 s" one
 that was stopped by `--most-seconds` before: nothing is known of how it would have ended.
-Milliseconds include setup.
+Milliseconds include setup. For convection-diffusion: seconds, in brackets the products of
+SciPy's gmres with A, or the true residual where it was stopped.
 """

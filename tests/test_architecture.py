@@ -30,6 +30,7 @@ LAYERS = [
     "features",
     "engine",
     "gmres_engine",
+    "eigen_engine",
     "checkpoint",
     "spectra",
     "files",

@@ -10,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator, lobpcg
 
 import autospec_precond as ap
 from autospec_precond import classical
+from autospec_precond.errors import CheckpointError
 
 
 def laplacian(side, dtype=float):
@@ -180,8 +181,8 @@ GRID = laplacian(12)
         (
             GRID,
             {"n_eigenpairs": 4, "engine": "x"},
-            ValueError,
-            "engine must be 'classical'",
+            CheckpointError,
+            "engine must be a readable weights file",
         ),
         (
             GRID,

@@ -37,11 +37,9 @@ def choose(request):
     if base is None:
         known = request.diagonal is not None or operand.matrix is not None
         base = "jacobi" if known else "none"
-    if isinstance(base, str) and base == "equilibrate":
-        raise ValueError(
-            "make: base must be 'none' or 'jacobi' for a positive definite A; got "
-            "'equilibrate'. Its diagonal scales rows and columns at once."
-        )
+    equilibrate = isinstance(base, str) and base == "equilibrate"
+    if equilibrate:  # until A has shown whether it is of this class
+        base = "none" if operand.matrix is None else "jacobi"
     precision = request.precision or "mixed"
     classical = isinstance(request.engine, str) and request.engine == "classical"
     model = None if classical or state else checkpoint.load(request.engine)
@@ -66,6 +64,12 @@ def choose(request):
     if given is not None and given != "measure":
         checks.check_even(given, "make")
     spent += operand.matrix is None
+    if equilibrate:
+        raise ValueError(
+            "make: base must be 'none' or 'jacobi' for a positive definite A; got "
+            "'equilibrate'. Its diagonal scales rows and columns at once; where A is "
+            "indefinite pass assume_a='her'."
+        )
     if based.inner is not None:
         check_inner(based.inner, operand, rng, "make")
     vector_dtype = layout.vector_dtype(operand.dtype, precision)

@@ -143,7 +143,7 @@ def filtered_eigsh(
             raise ArpackNoConvergence(
                 f"{caller}: the residuals must fall below the promise within maxiter "
                 f"restarts; got {w.size} of {k} pairs after {search.n_restarts}. Raise "
-                "maxiter or tol (%s)",
+                "maxiter or tol.",
                 w,
                 problem.finish(v),
             )
@@ -187,6 +187,8 @@ class _Search:
     def _first_filter(self):
         found, high = self.found, self.found.high
         low = float(found.values[0])
+        # Where all eigenvalues are one any interval above it will do.
+        high = max(high, low + 1e-8 * (abs(low) or 1.0))
         edge = max(found.below(_BEYOND * self.k), low)
         # A cluster at the end that the steps have not resolved: the edge comes down later.
         most = _FIRST[found.resolved < self.k]
@@ -309,7 +311,8 @@ class _Search:
         space.start(k, self._random())
         space.grow(k + 3 * self.width)
         again, Y, _ = space.ritz()
-        if again[k - 1] <= values[k - 1] * (1 + 1e-6):
+        # All of them: behind one that was missed the last may stay what it was.
+        if (again[:k] <= values[:k] + 1e-6 * np.abs(values[:k])).all():
             return True
         space.restart(again, Y, min(k + self.width, space.known - self.width))
         return False

@@ -493,7 +493,7 @@ def _worth(candidate):
 
 def _pace(found):
     """Return the best pace of polynomials; GMRES alone may stall later."""
-    return max(c.pace for c in found if c.polynomial.degree)
+    return max((c.pace for c in found if c.polynomial.degree), default=-np.inf)
 
 
 def _decades(probe):

@@ -29,6 +29,7 @@ __all__ = [
 _RTOL = 1e-8  # that solves are predicted for
 _ASKED = 6  # steps of the probe after which it may end
 _PASSES, _MUCH = 4, 0.5  # of equilibration, and what they must make of the iterations
+_RANGE = 1e100  # of row norms, beyond which squares would overflow
 _EVEN_ROWS = 8.0  # ratio of row norms up to which scaling by them gains nothing
 
 # Products of MINRES with the polynomial that trials choose over those of plain MINRES: on
@@ -176,7 +177,8 @@ def base_of(request):
     if matrix is not None and base != "none":
         norms = row_norms(matrix)
         least, most = float(norms.min()), float(norms.max())
-        if base == "equilibrate" or most > _EVEN_ROWS * least:
+        far = not 1 / _RANGE < most < _RANGE
+        if base == "equilibrate" or far or most > _EVEN_ROWS * least:
             name = "equilibrate"
             scale = np.where(norms > 0, norms, 1.0)
             np.sqrt(scale, out=scale)

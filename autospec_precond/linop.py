@@ -392,7 +392,7 @@ class PolynomialPreconditioner(LinearOperator):
         Returns
         -------
         dict
-            JSON-able, below 4 KB; pass it as ``make(A, polynomial=state)``.
+            JSON-able, some KB; pass it as ``make(A, polynomial=state)``.
         """
         return {
             "format": STATE_FORMAT,

@@ -270,3 +270,17 @@ SMALL = laplacian(20)
 def test_says_what_is_wrong(A, keywords, error, message):
     with pytest.raises(error, match=message):
         filtered_eigsh(A, **keywords)
+
+
+def test_finds_every_copy_of_a_multiple_eigenvalue():
+    # Behind one that is missed the k-th found may be what it would be anyway.
+    d = np.arange(2500) // 100 + 1.0
+    w, v = filtered_eigsh(sp.diags_array(d).tocsr(), k=130)
+    assert np.abs(w - np.sort(d)[:130]).max() <= 1e-10
+    assert np.abs(v.T @ v - np.eye(130)).max() <= 1e-10
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_all_eigenvalues_may_be_the_same(value):
+    w, _ = filtered_eigsh(sp.csr_array(value * sp.eye_array(2500)), k=3)
+    assert np.abs(w - value).max() <= 1e-12

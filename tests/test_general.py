@@ -186,3 +186,26 @@ def test_structurally_singular_matrix_is_refused():
     A = sp.csr_array(np.array([[1.0, 2, 0], [0, 0, 0], [0, 1, 2]]))
     with pytest.raises(ValueError, match="no entry in row 1"):
         ap.make(A, assume_a="gen")
+
+
+@pytest.mark.parametrize(
+    "A",
+    [
+        1j * np.eye(30),
+        np.array([[0.0, 1.0], [-1.0, 0.0]]),
+        np.outer(np.arange(1.0, 41), np.ones(40)),
+        np.array([[2j]]),
+    ],
+)
+def test_a_degree_that_no_root_exists_for_gives_the_base(A):
+    M = ap.make(A, degree=8)
+    assert np.isfinite(M @ np.ones(A.shape[0])).all()
+
+
+def test_equilibration_may_be_asked_for_before_the_class_is_known():
+    n = 300
+    A = sp.diags_array([-1.3, 2.2, -0.7], offsets=[-1, 0, 1], shape=(n, n)).tocsr()
+    M = ap.make(A, base="equilibrate", degree=6)
+    assert (M.report.base, M.solver) == ("equilibrate", "gmres")
+    with pytest.raises(ValueError, match="base must be 'none' or 'jacobi'"):
+        ap.make(A + A.T, base="equilibrate")

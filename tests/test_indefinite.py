@@ -250,3 +250,13 @@ def test_rows_that_differ_much_are_equilibrated_again(rng):
     again = ap.make(A, polynomial=M.state())
     x = rng.standard_normal(A.shape[0])
     assert np.array_equal(M @ x, again @ x)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_the_scale_of_a_does_not_matter(scale):
+    n = 60
+    A = sp.diags_array([-1.0, 0.7, -1.0], offsets=[-1, 0, 1], shape=(n, n)).tocsr()
+    M = ap.make(A * scale, degree=8)
+    dense = scale * (M @ np.eye(n))
+    assert np.abs(dense - dense.T).max() <= 1e-6 * np.abs(dense).max()
+    assert np.linalg.eigvalsh(0.5 * (dense + dense.T)).min() > 0

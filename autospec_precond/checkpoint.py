@@ -14,27 +14,22 @@ from pathlib import Path
 
 import numpy as np
 
-from . import eigen_engine, engine, gmres_engine
+from . import engine, gmres_engine
 from .errors import CheckpointError
 
 __all__ = [
     "FORMAT",
-    "FORMAT_EIGEN",
     "FORMAT_GMRES",
     "SHIPPED",
-    "SHIPPED_EIGEN",
     "SHIPPED_GMRES",
     "load",
-    "load_eigen",
     "load_gmres",
     "save",
 ]
 
 FORMAT = "autospec_precond.engine/3"
-FORMAT_EIGEN = "autospec_precond.eigen_engine/1"
 FORMAT_GMRES = "autospec_precond.gmres_engine/1"
 SHIPPED = "solve.safetensors"
-SHIPPED_EIGEN = "eigen.safetensors"
 SHIPPED_GMRES = "gmres.safetensors"
 
 _KEY = "autospec_precond"
@@ -61,29 +56,6 @@ def load(path=None):
         If the file is missing, truncated, of another format, or does not fit.
     """
     return _load(path, FORMAT)
-
-
-def load_eigen(path=None):
-    """Read an engine for eigenproblems.
-
-    Parameters
-    ----------
-    path : str or path-like, optional
-        A file that `save` wrote; by default the weights that ship with the package.
-
-    Returns
-    -------
-    EigenEngine
-        Ready to choose; the shipped one is read once per process.
-
-    Raises
-    ------
-    TypeError
-        If `path` is no path.
-    CheckpointError
-        If the file is missing, truncated, of another format, or does not fit.
-    """
-    return _load(path, FORMAT_EIGEN)
 
 
 def load_gmres(path=None):
@@ -131,12 +103,6 @@ def _load(path, kind):
 # For each format: the file that ships, configuration, first parameters, engine.
 _KINDS = {
     FORMAT: (SHIPPED, engine.EngineConfig, engine.init, engine.Engine),
-    FORMAT_EIGEN: (
-        SHIPPED_EIGEN,
-        eigen_engine.EigenConfig,
-        eigen_engine.init,
-        eigen_engine.EigenEngine,
-    ),
     FORMAT_GMRES: (
         SHIPPED_GMRES,
         gmres_engine.GmresConfig,
@@ -204,7 +170,7 @@ def save(path, config, params, provenance):
     ----------
     path : str or path-like
         Target, by convention ending in .safetensors.
-    config : EngineConfig, EigenConfig or GmresConfig
+    config : EngineConfig or GmresConfig
         Shape of the network; it decides the format.
     params : dict of str to ndarray
         Parameters; stored in float32.
@@ -214,7 +180,7 @@ def save(path, config, params, provenance):
     from safetensors.numpy import save as serialise
 
     path = Path(path)
-    kind = next(k for k, (_, made_by, *_) in _KINDS.items() if type(config) is made_by)
+    kind = FORMAT if isinstance(config, engine.EngineConfig) else FORMAT_GMRES
     metadata = {"format": kind, "config": config.to_dict(), "provenance": provenance}
     arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in params.items()}
     beside = path.with_name(path.name + ".part")

@@ -5,19 +5,7 @@ import dataclasses
 import numpy as np
 import scipy.sparse as sp
 
-from . import (
-    bases,
-    certificate,
-    checkpoint,
-    checks,
-    classical,
-    cost,
-    definite,
-    density,
-    eigen_engine,
-    kernels,
-)
-from .eigen_engine import ABOVE, BEYOND
+from . import bases, certificate, checks, classical, cost, definite, density, kernels
 from .errors import NotPositiveError
 from .kernels import layout
 from .operands import check_diagonal, check_hermitian, check_inner
@@ -30,6 +18,9 @@ _DEGREES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 
 # Lanczos steps; a third of them for a matrix that LOBPCG is done with in milliseconds.
 _N_STEPS, _FEW_ROWS = 60, 5000
+_BEYOND = 1.3  # times k eigenvalues are to lie below the interval
+_SHIFT = 0.5  # over the lower end of the interval
+_ABOVE = 1.01  # upper end of the interval over what the steps have seen
 
 # Iterations are about a + b / arccosh(1 / r), r the residual of the polynomial.
 _ITERATIONS = 12.0, 20.0
@@ -85,10 +76,10 @@ def choose(request):
         )
     if request.degree == 0:
         return definite.choose(request)
-    if request.engine not in (None, "classical") and _takes_no_weights(request):
+    if request.engine not in (None, "classical"):
         raise ValueError(
-            "make: engine must be 'classical' for the largest eigenvalues and with B, "
-            f"whose polynomials take no weights; got {request.engine!r}. Leave it out."
+            "make: engine must be 'classical' for solver='lobpcg', whose polynomials take "
+            f"no weights; got {request.engine!r}. Leave it out."
         )
     if request.degree is not None:
         checks.check_even(request.degree, "make")
@@ -97,8 +88,6 @@ def choose(request):
 
 def _choose(request, k):
     operand, rng = request.operand, request.rng
-    ruled = request.engine == "classical" or request.state or _takes_no_weights(request)
-    model = None if ruled else checkpoint.load_eigen(request.engine)
     based, spent = _based(request)
     if request.state:
         return _given(request, k, based, spent)
@@ -117,12 +106,8 @@ def _choose(request, k):
     vector_dtype = layout.vector_dtype(operand.dtype, precision)
     times = _times(request, k, stored, kernel, vector_dtype, ends)
     degree = request.degree or min(times, key=times.get)
-    engine = "classical"
-    if model:
-        ends = model.ends(found, k, degree)
-        engine = f"{model.name} {model.digest}"
     high, low, shift = ends
-    top = ABOVE * found.high
+    top = _ABOVE * found.high
     polynomial = classical.shifted(degree, high, low, shift, top)
     proved, notes = _proof(polynomial, operand.n, vector_dtype)
     which = "largest" if request.largest else "smallest"
@@ -131,7 +116,7 @@ def _choose(request, k):
         f"[{low:.3g}, {high:.3g}], within {_residual(degree, ends):.1g}",
         *notes,
     )
-    parts = based, stored, kernel, precision, polynomial, proved, found.probe, engine
+    parts = based, stored, kernel, precision, polynomial, proved, found.probe, "classical"
     return _choice(*parts, times, spent, notes)
 
 
@@ -227,18 +212,15 @@ def _ends(found, k, request):
     """Return the interval (high, low) of the unwanted eigenvalues, and the shift."""
     if request.largest:
         back = found.reversed()
-        high = -max(back.below(BEYOND * k), back.values[0] + 1e-6 * (back.high - back.low))
+        high = -max(back.below(_BEYOND * k), back.values[0] + 1e-6 * (back.high - back.low))
         # In the middle of what is wanted.
         return high, 0.0, 0.5 * (high + max(found.high, high))
-    high, low, shift = eigen_engine.ends(found, k)
+    high = _ABOVE * found.high
+    low = max(found.below(_BEYOND * k), 1e-6 * high)
     if request.B is not None:
         # What is wanted need not be at the low end of A alone.
         return high, 0.5 * low, 0.0
-    return high, low, shift
-
-
-def _takes_no_weights(request):
-    return request.largest or request.B is not None
+    return high, low, _SHIFT * low
 
 
 def _residual(degree, ends):

@@ -30,7 +30,6 @@ LAYERS = [
     "features",
     "engine",
     "gmres_engine",
-    "eigen_engine",
     "checkpoint",
     "spectra",
     "files",

@@ -10,7 +10,6 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator, lobpcg
 
 import autospec_precond as ap
 from autospec_precond import classical
-from autospec_precond.errors import CheckpointError
 
 
 def laplacian(side, dtype=float):
@@ -181,8 +180,8 @@ GRID = laplacian(12)
         (
             GRID,
             {"n_eigenpairs": 4, "engine": "x"},
-            CheckpointError,
-            "engine must be a readable weights file",
+            ValueError,
+            "engine must be 'classical'",
         ),
         (
             GRID,

@@ -15,12 +15,9 @@ from pathlib import Path
 import torch
 
 from autospec_precond import checkpoint, spectra
-from autospec_precond.eigen_engine import EigenConfig
 from autospec_precond.engine import EngineConfig
 from autospec_precond.gmres_engine import GmresConfig
 
-from .eigen_task import EigenTrainConfig
-from .eigen_task import train as train_eigen
 from .gmres_task import GmresTrainConfig
 from .gmres_task import train as train_gmres
 from .training import TrainConfig, measure, train
@@ -42,7 +39,7 @@ def main(arguments=None):
     target.add_argument(
         "--leave-each-out", metavar="FOLDER", help="write left-out-FAMILY.safetensors"
     )
-    parser.add_argument("--task", choices=["solve", "gmres", "eigen"], default="solve")
+    parser.add_argument("--task", choices=["solve", "gmres"], default="solve")
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the data and steps"
@@ -53,10 +50,10 @@ def main(arguments=None):
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    if options.task != "solve":
+    if options.task == "gmres":
         if not options.out or options.leave_out:
-            parser.error(f"--task {options.task} takes --out, and leaves no family out")
-        _train_other(options)
+            parser.error("--task gmres takes --out, and leaves no family out")
+        _train_gmres(options)
         return
     full = TrainConfig(seed=options.seed)
     config = dataclasses.replace(
@@ -76,23 +73,15 @@ def main(arguments=None):
         print(json.dumps(provenance["evaluation"], indent=2))
 
 
-# For each task beside 'solve': configurations of training and network, training.
-_OTHERS = {
-    "gmres": (GmresTrainConfig, GmresConfig, train_gmres),
-    "eigen": (EigenTrainConfig, EigenConfig, train_eigen),
-}
-
-
-def _train_other(options):
-    make_config, make_engine_config, train_it = _OTHERS[options.task]
-    full = make_config(seed=options.seed)
+def _train_gmres(options):
+    full = GmresTrainConfig(seed=options.seed)
     config = dataclasses.replace(
         full,
         n_samples=round(options.scale * full.n_samples),
         n_steps=round(options.scale * full.n_steps),
     )
-    params, provenance = train_it(config, None, _show)
-    checkpoint.save(options.out, make_engine_config(), params, provenance)
+    params, provenance = train_gmres(config, None, _show)
+    checkpoint.save(options.out, GmresConfig(), params, provenance)
     print(file=sys.stderr)
     print(json.dumps(provenance["evaluation"], indent=2))
 

@@ -299,7 +299,7 @@ def check_count(value, name, caller):
     return count
 
 
-def as_right_hand_side(b, n, caller):
+def as_right_hand_side(b, n, caller, name="b"):
     """Return a right-hand side, or a block of them, as an array.
 
     Parameters
@@ -310,6 +310,8 @@ def as_right_hand_side(b, n, caller):
         Rows of A.
     caller : str
         Name that the messages start with.
+    name : str, optional
+        What the caller calls it.
 
     Returns
     -------
@@ -321,7 +323,7 @@ def as_right_hand_side(b, n, caller):
     TypeError, ValueError
         If it is not such an array.
     """
-    return _as_numbers(b, "b", [f"({n},)", f"({n}, k)"], lambda s: s[:1] == (n,), caller)
+    return _as_numbers(b, name, [f"({n},)", f"({n}, k)"], lambda s: s[:1] == (n,), caller)
 
 
 def as_start(x0, b, caller):

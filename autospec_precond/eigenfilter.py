@@ -129,7 +129,7 @@ def filtered_eigsh(
     k = checks.check_pairs(k, n, "k", caller)
     start = None
     if v0 is not None:
-        start = problem.start(checks.as_right_hand_side(v0, n, caller), caller)
+        start = problem.start(checks.as_right_hand_side(v0, n, caller, "v0"), caller)
     sign = 1.0 if which == "SA" else -1.0
     accept = functools.partial(_accepted, tol, _FLOOR * np.finfo(problem.dtype).eps)
     if problem.is_explicit and (n <= _SMALL or (5 * k >= n and n <= _DENSE)):

@@ -311,6 +311,8 @@ class _Chooser:
             self._start = rng.standard_normal(n).astype(self.dtype)
             if self.dtype.kind == "c":
                 self._start += 1j * rng.standard_normal(n)
+        if self.operand.n >= _THREADED:
+            blas.hold()  # from the first norm on: two calls must agree in every bit
         steps = max(degree + 1, self.request.n_probe or 0)
         return Arnoldi(self._held(based.composed), self._start, steps)
 
@@ -358,7 +360,10 @@ class _Chooser:
             return True
         steps = probe.n_steps * -np.log10(_RTOL) / max(_decades(probe), 1e-3)
         steps *= _DOUBT / probe.n_steps  # the first steps promise too much
-        return steps * self._outer() < _SETUP + _SETUP_STEPS * self._step()
+        # Two decades so soon are more than smoothing.
+        large = self.operand.n >= _LARGE and _decades(probe) >= 2.0
+        n_setup = 2 * _INNER * _OUTER if large else _SETUP_STEPS
+        return steps * self._outer() < _SETUP + n_setup * self._step()
 
     def _outer(self):
         """Count the seconds of an iteration of SciPy's gmres, without M."""

@@ -209,3 +209,14 @@ def test_equilibration_may_be_asked_for_before_the_class_is_known():
     assert (M.report.base, M.solver) == ("equilibrate", "gmres")
     with pytest.raises(ValueError, match="base must be 'none' or 'jacobi'"):
         ap.make(A + A.T, base="equilibrate")
+
+
+def test_an_easy_large_system_is_declined_by_the_first_steps(rng):
+    n = 25_000
+    rows = np.repeat(np.arange(n), 8)
+    P = sp.csr_array(
+        (np.full(8 * n, 1 / 8), (rows, rng.integers(0, n, 8 * n))), shape=(n, n)
+    )
+    M = ap.make(sp.csr_array(sp.eye_array(n) - 0.95 * P))
+    assert M.degree == 0
+    assert M.report.n_products <= 12

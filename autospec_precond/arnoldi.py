@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .sums import norm
+
 __all__ = ["Arnoldi", "ArnoldiProbe", "harmonic_ritz", "residual_norms"]
 
 _AGAIN = 0.5  # what must be left of a vector, else it is orthogonalised a second time
@@ -38,7 +40,8 @@ class Arnoldi:
         most = min(most, start.size)
         self._basis = np.empty((most + 1, start.size), start.dtype)
         self._entries = np.zeros((most + 1, most), start.dtype)
-        np.divide(start, np.linalg.norm(start), out=self._basis[0])
+        # Not BLAS, which may not be held yet: two calls must agree in every bit.
+        np.divide(start, norm(start), out=self._basis[0])
         self.n_products = 0
         self.is_exhausted = False
 

@@ -424,8 +424,9 @@ class _Chooser:
             return product
 
         def held(x):
-            blas.hold()
-            return product(x)
+            y = product(x)
+            blas.hold()  # behind it: a kernel may wait for its compiler for longer
+            return y
 
         return held
 

@@ -77,6 +77,8 @@ def trial(product, M, b, n_steps, n_first=_FIRST):
         Applications of M in all.
     seconds : float
         Of the second cycle.
+    grown : float
+        Decades by which the first cycle made the true residual larger, at least 0.
 
     Notes
     -----
@@ -89,15 +91,16 @@ def trial(product, M, b, n_steps, n_first=_FIRST):
         r = b - product(x)
         start, size = float(np.linalg.norm(r)), float(np.linalg.norm(b))
         if not np.isfinite(start):
-            return -np.inf, 1, before + 1, 1.0
+            return -np.inf, 1, before + 1, 1.0, np.inf
         if start <= _DONE * size:
-            return -np.log10(_DONE), before, before + 1, 1.0
+            return -np.log10(_DONE), before, before + 1, 1.0, 0.0
         began = time.perf_counter()
         x, made = _cycle(product, M, r / start, min(n_steps, b.size))
         left = float(np.linalg.norm(r / start - product(x)))
         seconds = time.perf_counter() - began
     decades = -np.log10(max(left, 1e-16)) if np.isfinite(left) else -np.inf
-    return float(decades), made, before + made + 2, seconds
+    grown = max(float(np.log10(start / size)), 0.0)
+    return float(decades), made, before + made + 2, seconds, grown
 
 
 def _cycle(product, M, b, n_steps):

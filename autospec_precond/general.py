@@ -37,6 +37,7 @@ _TRIAL = 150  # products of a trial
 _PACE = 0.002  # decades per product that are good enough: a solve in 4000
 _SLOW = 0.0015  # below which other bases are tried
 _THREADED = 10_000  # rows from which on BLAS uses threads for sums
+_GROWN = 2.0  # decades by which no good M lets the true residual grow
 _HOPELESS = 2e-4  # decades per product, below which a trial says nothing
 _SHARE = 1e-4  # of a diagonal entry in its row and column, from which it is a good scale
 
@@ -59,6 +60,7 @@ class _Candidate:
     kernel: str = "reference"
     degree: int = 0  # asked for
     pace: float = -np.inf  # decades per product
+    grown: float = 0.0  # decades by which the true residual grew at first
     speed: float = -np.inf  # decades per second
 
 
@@ -217,9 +219,16 @@ class _Chooser:
         best = max(found, key=_worth)
         pace = f"{100 * best.pace:.2g} decades in 100 products"
         if max(c.pace for c in found) < _HOPELESS:
-            # None made headway; equilibration is what most often does in the end.
-            scaled = [c for c in found if c.based.name == "equilibrate"]
-            best = (scaled or found)[0]
+            # None made headway; equilibration is what most often does in the end. But one
+            # with which the residual grew would do harm.
+            fair = [c for c in found if c.pace > -_HOPELESS and c.grown < _GROWN]
+            scaled = [c for c in fair if c.based.name == "equilibrate"]
+            if not fair and asked is None and self.request.base is None:
+                # GMRES without M never lets the true residual grow.
+                self.notes.append(f"M would do harm (at best {pace}): it is the identity")
+                return self._alone(self._based("none"), first.probe)
+            fair = fair or found
+            best = (scaled or fair)[0]
             self.notes.append(f"hard: the best of {len(found)} polynomials gained {pace}")
         else:
             self.notes.append(f"best of {len(found)} tried: {pace}")
@@ -399,7 +408,8 @@ class _Chooser:
         product, steps = self._held(self._product), (_RESTART, _RESTART)
         if polynomial.degree:
             steps = (max(2, round(_TRIAL / (polynomial.degree + 1))),)
-        decades, made, n_applied, seconds = trial(product, M, b, *steps)
+        decades, made, n_applied, seconds, grown = trial(product, M, b, *steps)
+        candidate.grown = grown
         if not polynomial.degree and decades < _FINISHED:
             decades = -np.inf  # it may stall yet, and where it goes slowly it often does
         self.n_products += n_applied * (polynomial.degree + 1)

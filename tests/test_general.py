@@ -220,3 +220,17 @@ def test_an_easy_large_system_is_declined_by_the_first_steps(rng):
     M = ap.make(sp.csr_array(sp.eye_array(n) - 0.95 * P))
     assert M.degree == 0
     assert M.report.n_products <= 12
+
+
+def test_where_every_polynomial_makes_the_residual_grow_m_is_the_identity(rng):
+    # Half of the eigenvalues on either side of zero, and far from normal.
+    n = 300
+    A = sp.diags_array(
+        [np.where(np.arange(n) % 2, 1.0, -1.0) * np.geomspace(1, 1e-6, n), np.ones(n - 1)],
+        offsets=[0, 1],
+    )
+    A = sp.csr_array(A)
+    b = rng.standard_normal(n)
+    M = ap.make(A)
+    x, _ = gmres(A, b, M=M, restart=30, rtol=1e-8, maxiter=5)
+    assert np.linalg.norm(b - A @ x) <= 10 * np.linalg.norm(b)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .gmres_engine import harmonic_ritz
 from .sums import norm
 
-__all__ = ["Arnoldi", "ArnoldiProbe", "harmonic_ritz", "residual_norms"]
+__all__ = ["Arnoldi", "ArnoldiProbe", "residual_norms"]
 
 _AGAIN = 0.5  # what must be left of a vector, else it is orthogonalised a second time
 _EXHAUSTED = 1e-13  # what is left where the Krylov space holds the whole image
-_SINGULAR = 1e-14  # relative to the largest singular value
 _RTOL = 1e-8
 
 
@@ -210,33 +210,3 @@ def residual_norms(H):
             break
         norms[k + 1] = 1 / length
     return norms
-
-
-def harmonic_ritz(H):
-    """Return the roots of the residual polynomial that GMRES ends with.
-
-    Parameters
-    ----------
-    H : ndarray, shape (m + 1, m)
-        Hessenberg matrix.
-
-    Returns
-    -------
-    ndarray of complex128, shape (at most m,)
-        In no order; those at zero and at infinity are left out, of conjugate pairs both.
-
-    Notes
-    -----
-    Eigenvalues of H_m + h² f e', f = H_m^-* e. Where H_m is singular its small singular
-    values are raised to 1e-14 of the largest: a root goes far away, none is lost at zero.
-    """
-    m = H.shape[1]
-    square = np.array(H[:m], np.result_type(H, np.float64))
-    h = abs(H[m, m - 1])
-    if h:
-        U, sigma, Vh = np.linalg.svd(square)
-        sigma = np.maximum(sigma, _SINGULAR * np.hypot(sigma[0], h))
-        square[:, m - 1] += h**2 * (U @ (Vh[:, m - 1] / sigma))
-    values = np.linalg.eigvals(square).astype(np.complex128)
-    size = np.abs(values)
-    return values[np.isfinite(values) & (size > _SINGULAR * size.max(initial=0.0))]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import bases, blas, checkpoint, classify, cost, gmres_engine, kernels, scaling
-from .arnoldi import Arnoldi, ArnoldiProbe, harmonic_ritz
+from .arnoldi import Arnoldi, ArnoldiProbe
 from .bases import Based
 from .calibration import TIMES
 from .composite import Image, composite
 from .cycles import Applied, trial
+from .gmres_engine import harmonic_ritz
 from .kernels import layout
 from .request import Choice
 from .roots import RootPolynomial, with_added_roots
@@ -369,9 +370,10 @@ class _Chooser:
             return True
         steps = probe.n_steps * -np.log10(_RTOL) / max(_decades(probe), 1e-3)
         steps *= _DOUBT / probe.n_steps  # the first steps promise too much
-        # Two decades so soon are more than smoothing.
-        large = self.operand.n >= _LARGE and _decades(probe) >= 2.0
-        n_setup = 2 * _INNER * _OUTER if large else _SETUP_STEPS
+        n_setup = _SETUP_STEPS
+        if self.operand.n >= _LARGE and _decades(probe) >= 2.0:
+            # So much so soon is more than smoothing: what a composite takes would be lost.
+            n_setup = 2 * _INNER * _OUTER
         return steps * self._outer() < _SETUP + n_setup * self._step()
 
     def _outer(self):
@@ -391,7 +393,7 @@ class _Chooser:
         return TIMES["step_call"] + cost._moved(n_bytes, TIMES["step"]["sell"])
 
     def _degree(self):
-        """Return the degree at which M takes about as long as the rest of an iteration."""
+        """Return the degree that is tried first."""
         return _HIGH if self.operand.n >= _LARGE else _LOW
 
     def _try(self, candidate):

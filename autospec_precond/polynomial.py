@@ -1,22 +1,121 @@
 """The polynomial p of a preconditioner: evaluate, build from roots, store as JSON."""
 
+import dataclasses
 import functools
 import itertools
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
-__all__ = ["Polynomial", "clenshaw"]
+__all__ = ["ChebyshevSeries", "Polynomial", "clenshaw"]
 
 _FORMAT = "autospec_precond.polynomial/1"
 
 
+class ChebyshevSeries:
+    """What real polynomials in a Chebyshev basis share: `domain` and `coefficients`."""
+
+    @property
+    def degree(self) -> int:
+        """Degree of p, which is the number of products per application."""
+        return len(self.coefficients) - 1
+
+    @property
+    def affine(self) -> tuple[float, float]:
+        """Pair (alpha, beta) of t = alpha λ + beta, which maps the domain to [-1, 1]."""
+        bottom, top = self.domain
+        return 2.0 / (top - bottom), -(top + bottom) / (top - bottom)
+
+    def conjugate(self) -> Self:
+        """Return the polynomial with conjugate coefficients.
+
+        Returns
+        -------
+        ChebyshevSeries
+            Itself: they are real.
+        """
+        return self
+
+    @property
+    def constant(self) -> float:
+        """The coefficient of degree 0: p itself where the degree is 0."""
+        return self.coefficients[0]
+
+    def factors(self, unit: float = 1.0) -> np.ndarray:
+        """Return the factors of the recurrence that applies p.
+
+        Parameters
+        ----------
+        unit : float, optional
+            The operator is `unit` times what the kernel has stored.
+
+        Returns
+        -------
+        ndarray, shape (degree, 4)
+            Of `unit` times p(S), as `autospec_precond.kernels` takes them.
+        """
+        alpha, beta = self.affine
+        return clenshaw(np.asarray(self.coefficients) * unit, (alpha * unit, beta))
+
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
+        """Evaluate p.
+
+        Parameters
+        ----------
+        x : array_like of float
+            Points, in the units of the eigenvalues.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            p(x).
+        """
+        alpha, beta = self.affine
+        return chebyshev.chebval(alpha * np.asarray(x) + beta, self.coefficients)
+
+    def residual(self, x: npt.ArrayLike) -> np.ndarray:
+        """Evaluate the residual polynomial φ(x) = 1 - x p(x).
+
+        Parameters
+        ----------
+        x : array_like of float
+            Points, in the units of the eigenvalues.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+            φ(x), dimensionless; φ(0) = 1.
+        """
+        x = np.asarray(x)
+        return 1.0 - x * self(x)
+
+    def rounded(self, dtype: npt.DTypeLike) -> Self:
+        """Return the polynomial that arithmetic in `dtype` can hold.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Real or complex floating type of the vectors of a kernel.
+
+        Returns
+        -------
+        ChebyshevSeries
+            The same, but for coefficients rounded to `dtype`.
+        """
+        real = np.empty(0, dtype).real.dtype
+        coefficients = np.asarray(self.coefficients)
+        # Kernels hold numbers of the order of one, whatever the units of A.
+        unit = 2.0 ** np.floor(np.log2(np.abs(coefficients).max() or 1.0))
+        rounded = (coefficients / unit).astype(real).astype(np.float64) * unit
+        return dataclasses.replace(self, coefficients=tuple(rounded))
+
+
 @dataclass(frozen=True)
-class Polynomial:
+class Polynomial(ChebyshevSeries):
     """A real polynomial p, meant to be close to 1/λ on an interval.
 
     Parameters
@@ -93,108 +192,15 @@ class Polynomial:
         return tuple(zip(ends[::2], ends[1::2], strict=True))
 
     @property
-    def degree(self) -> int:
-        """Degree of p, which is the number of products per application."""
-        return len(self.coefficients) - 1
-
-    @property
     def domain(self) -> tuple[float, float]:
         """Interval of the Chebyshev basis, (0, high)."""
         return 0.0, self.interval[1]
-
-    @property
-    def affine(self) -> tuple[float, float]:
-        """Pair (alpha, beta) of t = alpha λ + beta, which maps the domain to [-1, 1]."""
-        return 2.0 / self.interval[1], -1.0
 
     @property
     def span(self) -> str:
         """Where p is meant to be close to 1/λ, in words."""
         low, high = self.interval
         return f"on [{low:.3g}, {high:.3g}]"
-
-    def conjugate(self) -> "Polynomial":
-        """Return the polynomial with conjugate coefficients.
-
-        Returns
-        -------
-        Polynomial
-            Itself: they are real.
-        """
-        return self
-
-    @property
-    def constant(self) -> float:
-        """The coefficient of degree 0: p itself where the degree is 0."""
-        return self.coefficients[0]
-
-    def factors(self, unit: float = 1.0) -> np.ndarray:
-        """Return the factors of the recurrence that applies p.
-
-        Parameters
-        ----------
-        unit : float, optional
-            The operator is `unit` times what the kernel has stored.
-
-        Returns
-        -------
-        ndarray, shape (degree, 4)
-            Of `unit` times p(S), as `autospec_precond.kernels` takes them.
-        """
-        alpha, beta = self.affine
-        return clenshaw(np.asarray(self.coefficients) * unit, (alpha * unit, beta))
-
-    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
-        """Evaluate p.
-
-        Parameters
-        ----------
-        x : array_like of float
-            Points, in the units of the eigenvalues.
-
-        Returns
-        -------
-        ndarray, shape of `x`
-            p(x).
-        """
-        alpha, beta = self.affine
-        return chebyshev.chebval(alpha * np.asarray(x) + beta, self.coefficients)
-
-    def residual(self, x: npt.ArrayLike) -> np.ndarray:
-        """Evaluate the residual polynomial φ(x) = 1 - x p(x).
-
-        Parameters
-        ----------
-        x : array_like of float
-            Points, in the units of the eigenvalues.
-
-        Returns
-        -------
-        ndarray, shape of `x`
-            φ(x), dimensionless; φ(0) = 1.
-        """
-        x = np.asarray(x)
-        return 1.0 - x * self(x)
-
-    def rounded(self, dtype: npt.DTypeLike) -> "Polynomial":
-        """Return the polynomial that arithmetic in `dtype` can hold.
-
-        Parameters
-        ----------
-        dtype : dtype
-            Real or complex floating type of the vectors of a kernel.
-
-        Returns
-        -------
-        Polynomial
-            The same interval, coefficients rounded to `dtype`.
-        """
-        real = np.empty(0, dtype).real.dtype
-        coefficients = np.asarray(self.coefficients)
-        # Kernels hold numbers of the order of one, whatever the units of A.
-        unit = 2.0 ** np.floor(np.log2(np.abs(coefficients).max() or 1.0))
-        rounded = (coefficients / unit).astype(real).astype(np.float64) * unit
-        return Polynomial(self.interval, tuple(rounded), self.gaps)
 
     @classmethod
     def from_roots(

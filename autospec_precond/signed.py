@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
-from .polynomial import clenshaw
+from .polynomial import ChebyshevSeries
 
 __all__ = ["SignedPolynomial", "even", "one_sided", "two_sided"]
 
@@ -20,7 +19,7 @@ _POINTS = 400  # of a least squares fit
 
 
 @dataclass(frozen=True)
-class SignedPolynomial:
+class SignedPolynomial(ChebyshevSeries):
     """A real polynomial p in the Chebyshev basis of an interval around zero.
 
     Parameters
@@ -68,84 +67,10 @@ class SignedPolynomial:
         object.__setattr__(self, "coefficients", coefficients)
 
     @property
-    def degree(self) -> int:
-        """Degree of p, which is the number of products per application."""
-        return len(self.coefficients) - 1
-
-    @property
-    def constant(self) -> float:
-        """The coefficient of degree 0: p itself where the degree is 0."""
-        return self.coefficients[0]
-
-    @property
     def span(self) -> str:
         """Where p is meant to be used, in words."""
         bottom, top = self.domain
         return f"on [{bottom:.3g}, {top:.3g}]"
-
-    @property
-    def affine(self) -> tuple[float, float]:
-        """Pair (alpha, beta) of t = alpha λ + beta, which maps the domain to [-1, 1]."""
-        bottom, top = self.domain
-        return 2.0 / (top - bottom), -(top + bottom) / (top - bottom)
-
-    def factors(self, unit: float = 1.0) -> np.ndarray:
-        """Return the factors of the recurrence that applies p.
-
-        Parameters
-        ----------
-        unit : float, optional
-            The operator is `unit` times what the kernel has stored.
-
-        Returns
-        -------
-        ndarray, shape (degree, 4)
-            Of `unit` times p(S), as `autospec_precond.kernels` takes them.
-        """
-        alpha, beta = self.affine
-        return clenshaw(np.asarray(self.coefficients) * unit, (alpha * unit, beta))
-
-    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
-        """Evaluate p.
-
-        Parameters
-        ----------
-        x : array_like of float
-            Points, in the units of the eigenvalues.
-
-        Returns
-        -------
-        ndarray, shape of `x`
-            p(x).
-        """
-        alpha, beta = self.affine
-        return chebyshev.chebval(alpha * np.asarray(x) + beta, self.coefficients)
-
-    def residual(self, x: npt.ArrayLike) -> np.ndarray:
-        """Evaluate the residual polynomial φ(x) = 1 - x p(x).
-
-        Parameters
-        ----------
-        x : array_like of float
-            Points, in the units of the eigenvalues.
-
-        Returns
-        -------
-        ndarray, shape of `x`
-            φ(x), dimensionless; φ(0) = 1.
-        """
-        x = np.asarray(x)
-        return 1.0 - x * self(x)
-
-    def conjugate(self) -> "SignedPolynomial":
-        """Return the polynomial with conjugate coefficients.
-
-        Returns
-        -------
-        SignedPolynomial
-            Itself: they are real.
-        """
-        return self
 
     def mirrored(self) -> "SignedPolynomial":
         """Return λ -> p(-λ).
@@ -158,25 +83,6 @@ class SignedPolynomial:
         bottom, top = self.domain
         signs = (-1.0) ** np.arange(self.degree + 1)
         return SignedPolynomial((-top, -bottom), tuple(signs * self.coefficients))
-
-    def rounded(self, dtype: npt.DTypeLike) -> "SignedPolynomial":
-        """Return the polynomial that arithmetic in `dtype` can hold.
-
-        Parameters
-        ----------
-        dtype : dtype
-            Real or complex floating type of the vectors of a kernel.
-
-        Returns
-        -------
-        SignedPolynomial
-            On the same domain, coefficients rounded to `dtype`.
-        """
-        real = np.empty(0, dtype).real.dtype
-        coefficients = np.asarray(self.coefficients)
-        unit = 2.0 ** np.floor(np.log2(np.abs(coefficients).max() or 1.0))
-        rounded = (coefficients / unit).astype(real).astype(np.float64) * unit
-        return SignedPolynomial(self.domain, tuple(rounded))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the polynomial as plain numbers.

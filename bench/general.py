@@ -27,7 +27,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, gmres, spilu
 
 import autospec_precond as ap
-from autospec_precond import arnoldi
+from autospec_precond import arnoldi, gmres_engine
 from autospec_precond.roots import RootPolynomial, with_added_roots
 from bench import general_problems, general_report
 
@@ -213,7 +213,7 @@ def _preconditioner(A, way):
     rng = np.random.default_rng(0)
     start = rng.standard_normal(A.shape[0]).astype(A.dtype)
     process = arnoldi.Arnoldi(lambda x: left * (A @ x), start, 21).extend(21)
-    roots = arnoldi.harmonic_ritz(process.hessenberg)
+    roots = gmres_engine.harmonic_ritz(process.hessenberg)
     ordered = with_added_roots(roots, A.dtype.kind != "c")
     p = RootPolynomial(tuple(ordered), A.dtype.kind != "c" or None)
     S = sp.csr_array(sp.diags_array(left) @ A)

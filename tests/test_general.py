@@ -234,3 +234,15 @@ def test_where_every_polynomial_makes_the_residual_grow_m_is_the_identity(rng):
     M = ap.make(A)
     x, _ = gmres(A, b, M=M, restart=30, rtol=1e-8, maxiter=5)
     assert np.linalg.norm(b - A @ x) <= 10 * np.linalg.norm(b)
+
+
+def test_the_engine_is_asked_unless_told_otherwise(rng):
+    n = 400
+    A = sp.diags_array([-1.9, 2.0, -0.1], offsets=[-1, 0, 1], shape=(n, n)).tocsr()
+    A = A + sp.random_array((n, n), density=2 / n, rng=rng)
+    learned = ap.make(A, degree=24)
+    plain = ap.make(A, degree=24, engine="classical")
+    assert learned.report.engine.startswith("gmres.safetensors ")
+    assert plain.report.engine == "classical"
+    with pytest.raises(ap.CheckpointError):
+        ap.make(A, degree=24, engine="no such file.safetensors")

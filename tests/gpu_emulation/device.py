@@ -187,13 +187,13 @@ def compiled(folder, code, names):
     """Return the library that starts some kernels of a source, compiled once."""
     lines = [f'#include "{HEADER}"', code]
     for k, name in enumerate(names):
-        lines.append(
-            f'extern "C" int start_{k}(const unsigned *grid, const unsigned *block, '
-            f"void **args, int n) {{ return emulation::launch({name}, grid, block, args, n); }}"
-        )
-        lines.append(
-            f'extern "C" int sizes_{k}(size_t *out) {{ return emulation::sizes({name}, out); }}'
-        )
+        lines += [
+            f'extern "C" int start_{k}(const unsigned *grid, const unsigned *block,',
+            "    void **args, int n)",
+            f"{{ return emulation::launch({name}, grid, block, args, n); }}",
+            f'extern "C" int sizes_{k}(size_t *out)',
+            f"{{ return emulation::sizes({name}, out); }}",
+        ]
     text = "\n".join(lines)
     stem = hashlib.sha256(text.encode() + HEADER.read_bytes()).hexdigest()[:20]
     library = folder / f"{stem}.so"

@@ -188,7 +188,7 @@ def dot(x, y, out, partial):
 
 
 def update(rho, pq, p, q, x, r, rr, partial):
-    """Set x <- x + alpha p, r <- r - alpha q and rr[0] <- \\|r\\|² with alpha = rho / pq.
+    """Set x <- x + alpha p, r <- r - alpha q and rr[0] <- r* r, with alpha = rho / pq.
 
     Parameters
     ----------

@@ -322,7 +322,7 @@ def applications(device, rng, n=50, degree=4, columns=None):
     return graph.Applications(moved(device, stored), factors), given, expected
 
 
-def test_third_application_is_one_launch(emulated_device, rng):
+def test_second_application_is_one_launch(emulated_device, rng):
     M, (x, *work), expected = applications(emulated_device, rng)
     for k in range(4):
         for w in work:
@@ -350,6 +350,7 @@ def test_other_arrays_get_a_graph_of_their_own(emulated_device, rng):
 
 def test_graphs_are_limited(emulated_device, rng):
     M, (x, *work), _ = applications(emulated_device, rng)
+    M.limit = 4
     kept = [emulated_device.asarray(x) for _ in range(6)]
     for y in kept * 2:
         M.run(y, work)
@@ -377,3 +378,66 @@ def test_capture_of_the_caller_takes_plain_launches(emulated_device, rng):
     captured.launch()
     assert np.allclose(result, expected, rtol=1e-12, atol=1e-12)
     assert M.n_captured == 0
+
+
+@pytest.mark.parametrize("columns", [None, 3])
+def test_scaled_application_is_one_launch(emulated_device, rng, columns):
+    n = 50
+    M, (x, *work), _ = applications(emulated_device, rng, n, columns=columns)
+    left, right = (emulated_device.asarray(rng.uniform(1, 2, n)) for _ in range(2))
+    start, out = emulated_device.asarray(x), emulated_device.asarray(x)
+    stored = Stored("csr", *(getattr(M.stored, k) for k in ("data", "indices", "indptr")))
+    plain = (x.get().T * left.get() * 2).T
+    spare = np.empty_like(plain), np.empty_like(plain)
+    expected = reference.apply(stored, M.factors, plain, spare)
+    expected = (np.asarray(expected).T * right.get() * 0.5).T
+    before = x.get()
+    for k in range(3):
+        for array in (start, out, *work):
+            array[...] = np.nan
+        M.scaled(x, out, (left, 2.0, right, 0.5), start, work)
+        assert np.allclose(out, expected, rtol=1e-12, atol=1e-12)
+        assert emulated_device.cuda.graph_launches == k
+    M.scaled(x, out, (left, 4.0, right, 0.5), start, work)  # another graph
+    assert np.allclose(out, 2 * expected, rtol=1e-12, atol=1e-12)
+    M.scaled(x, out, (None, 2.0, left, 0.5), start, work)
+    M.scaled(x, out, (left, 2.0, None, 0.5), start, work)
+    assert np.allclose((out.get().T * right.get()).T, expected, rtol=1e-12, atol=1e-12)
+    assert np.array_equal(x, before)
+
+
+def test_graphs_keep_the_arrays_that_they_read(emulated_device, rng):
+    """What is not the caller's: values, indices and weights live as long as M does."""
+    M, (x, *work), expected = applications(emulated_device, rng)
+    for _ in range(2):
+        M.run(x, work)
+    (plan,) = M._plans.values()
+    assert plan.stored is M.stored
+    assert np.allclose(M.run(x, work), expected, rtol=1e-12, atol=1e-12)
+
+
+BROKEN = """
+__global__ void hangs(int *out) {
+    if (threadIdx.x % 32 != 3) out[0] = __shfl_down_sync(0xffffffffu, 1, 1, 32);
+}
+__global__ void sums(float *out) {
+    float v = float(threadIdx.x);
+    for (int by = 4; by > 0; by /= 2) v += __shfl_down_sync(0xffffffffu, v, by, 8);
+    __shared__ float parts[8];
+    if (threadIdx.x % 8 == 0) parts[threadIdx.x / 8] = v;
+    __syncthreads();
+    out[threadIdx.x] = parts[7 - threadIdx.x / 8];
+}
+"""
+
+
+def test_emulation_notices_what_would_hang(emulated_device):
+    module = emulated_device.RawModule(code=BROKEN, name_expressions=["hangs", "sums"])
+    out = emulated_device.asarray(np.zeros(64, np.float32))
+    with pytest.raises(AssertionError, match="a barrier that not all threads reach"):
+        module.get_function("hangs")((1,), (64,), (out,))
+    module.get_function("sums")((1,), (64,), (out,))
+    sums = np.arange(64).reshape(8, 8).sum(axis=1)[::-1].repeat(8)
+    assert np.array_equal(out, sums)
+    with pytest.raises(TypeError, match="an array of the host"):
+        module.get_function("sums")((1,), (64,), (out.get(),))

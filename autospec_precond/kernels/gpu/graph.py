@@ -1,9 +1,8 @@
-"""A whole polynomial as one launch: its steps, captured in a CUDA graph."""
+"""A whole application as one launch: its kernels, captured in a CUDA graph."""
 
 from collections import OrderedDict
 
-from . import device
-from .launch import Plan
+from . import device, launch
 
 __all__ = ["Applications"]
 
@@ -29,22 +28,22 @@ class Applications:
 
     Notes
     -----
-    A graph holds addresses. It is used again for arrays at the same ones, so that whoever
-    keeps his scratch has one launch per application from the third one on: the first
-    compiles, which a capture does not allow, and the second captures.
+    A graph holds addresses. It is used again for arrays at the same ones: solvers allocate
+    the same few over and over. There is one launch per application from the second one on;
+    the first one compiles, which a capture does not allow.
     """
 
-    def __init__(self, stored, factors, limit=4):
+    def __init__(self, stored, factors, limit=16):
         self.stored, self.factors, self.limit = stored, factors, limit
         self.refusal, self.n_captured, self.n_launched = None, 0, 0
-        self._plans, self._graphs = {}, OrderedDict()
+        self._plans, self._graphs = OrderedDict(), OrderedDict()
 
     def run(self, x, work):
         """Compute p(S) x; see `launch.apply`.
 
         Parameters
         ----------
-        x : cupy.ndarray
+        x : cupy.ndarray, shape (n,) or (n, k)
             Not changed.
         work : tuple of two cupy.ndarray
             Scratch.
@@ -54,50 +53,74 @@ class Applications:
         cupy.ndarray
             One of `work`.
         """
-        stream = device.cupy().cuda.get_current_stream()
+        plan = self._plan(x)
+        self._run((x, *work), (), lambda: plan.run(x, work))
+        return work[(len(self.factors) - 1) % 2]
+
+    def scaled(self, x, out, scales, start, work):
+        """Set out <- R p(S) L x, of one launch with the scalings in it.
+
+        Parameters
+        ----------
+        x, out : cupy.ndarray, shape (n,) or (n, k)
+            In any order and precision; may be one.
+        scales : tuple
+            L, a factor of it, R, a factor of it, as `launch.scale` takes them.
+        start : cupy.ndarray, shape of `x`
+            Scratch in the type of the recurrence.
+        work : tuple of two cupy.ndarray
+            Scratch like `start`.
+        """
+        left, into, right, back = scales
+        plan = self._plan(start)
+
+        def kernels():
+            launch.scale(x, left, into, start)
+            launch.scale(plan.run(start, work), right, back, out)
+
+        weights = [array for array in (left, right) if array is not None]
+        arrays = (x, out, start, *work, *weights)
+        self._run(arrays, (float(into), float(back), left is None), kernels)
+
+    def _run(self, arrays, constants, kernels):
+        """Start some kernels, in one launch where these arrays are not new."""
+        cuda = device.cupy().cuda
         # Into a graph that the caller captures the kernels go one by one.
-        if self.refusal is not None or x.size == 0 or stream.is_capturing():
-            return self._plan(x).run(x, work)
-        arrays = (x, *work)
-        number = device.cupy().cuda.Device().id
-        key = (number, x.dtype, x.shape, *(array.data.ptr for array in arrays))
+        captured = cuda.get_current_stream().is_capturing()
+        if self.refusal is not None or arrays[0].size == 0 or captured:
+            kernels()
+            return
+        layouts = tuple((a.data.ptr, a.dtype, a.shape, a.strides) for a in arrays)
+        key = (cuda.Device().id, constants, layouts)
         if key not in self._graphs:
-            self._remember(key, None)
-            return self._plan(x).run(x, work)
-        graph = self._graphs[key]
+            kernels()
+            _remember(self._graphs, key, None, self.limit)
+            return
+        graph = self._graphs[key] or self._capture(cuda, kernels)
         if graph is None:
-            graph = self._capture(x, work)
-            if graph is None:
-                return self._plan(x).run(x, work)
-        self._remember(key, graph)
+            kernels()
+            return
+        _remember(self._graphs, key, graph, self.limit)
         graph.launch()  # on the current stream
         self.n_launched += 1
-        return work[(len(self.factors) - 1) % 2]
 
     def _plan(self, x):
         key = device.cupy().cuda.Device().id, x.dtype, x.shape
-        if key not in self._plans:
-            if len(self._plans) >= self.limit:
-                self._plans.clear()
-            self._plans[key] = Plan(self.stored, self.factors, x.dtype, x.shape)
-        return self._plans[key]
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = launch.Plan(self.stored, self.factors, x.dtype, x.shape)
+            _remember(self._plans, key, plan, self.limit)
+        return plan
 
-    def _remember(self, key, graph):
-        self._graphs[key] = graph
-        self._graphs.move_to_end(key)
-        while len(self._graphs) > self.limit:
-            self._graphs.popitem(last=False)
-
-    def _capture(self, x, work):
+    def _capture(self, cuda, kernels):
         """Return the graph, or None where the device refuses."""
         # On a stream of its own: the legacy default stream cannot be captured.
-        stream = device.cupy().cuda.Stream(non_blocking=True)
-        plan = self._plan(x)
+        stream = cuda.Stream(non_blocking=True)
         try:
             with stream:
                 stream.begin_capture()
                 try:
-                    plan.run(x, work)
+                    kernels()
                 finally:
                     graph = stream.end_capture()
         except RuntimeError as error:  # of the driver and of the runtime, both
@@ -105,3 +128,10 @@ class Applications:
             return None
         self.n_captured += 1
         return graph
+
+
+def _remember(kept, key, value, limit):
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > limit:
+        kept.popitem(last=False)

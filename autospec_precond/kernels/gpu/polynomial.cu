@@ -240,19 +240,24 @@ __global__ void __launch_bounds__(BLOCK) dia_step(
     const I row = I(blockIdx.x) * I(blockDim.y) + I(threadIdx.y);
     const int column = blockIdx.y * blockDim.x + threadIdx.x;
     if (row >= n || column >= columns) return;
+    using W = typename Wide<X, V>::type;
     X sum{};
+    // Without branches, so that all loads are on their way before the first sum. Outside
+    // the matrix a zero multiplies the entry of b1 that the row reads anyway.
 #pragma unroll(D <= 32 ? D : 8)
     for (int d = 0; d < D; ++d) {
         const I offset = offsets.at[d];
         const V *diagonal = values + size_t(d) * size_t(pitch);
-        // Nothing is read outside b1: what lies beside it may be NaN.
-        if (row >= -offset && row < n - offset) {
-            const X other = b1[size_t(row + offset) * columns + column];
-            sum = mad(Wide<X, V>::of(diagonal[row]), other, sum);
-        }
-        if (HALF && offset != 0 && row >= offset) {
-            const X other = b1[size_t(row - offset) * columns + column];
-            sum = mad(Wide<X, V>::of(diagonal[row - offset]), other, sum);
+        const bool right = row >= -offset && row < n - offset;
+        const X other = b1[size_t(right ? row + offset : row) * columns + column];
+        const W value = Wide<X, V>::of(diagonal[row]);
+        sum = mad(right ? value : W{}, other, sum);
+        if (HALF) {
+            const bool left = offset != 0 && row >= offset;
+            const I mirrored = left ? row - offset : row;
+            const X below = b1[size_t(mirrored) * columns + column];
+            const W again = Wide<X, V>::of(diagonal[mirrored]);
+            sum = mad(left ? again : W{}, below, sum);
         }
     }
     const size_t i = size_t(row) * columns + column;

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import checks, classes, classify, kernels
+from . import arrays, checks, classes, classify, kernels
 from .errors import UncertifiedWarning
 from .kernels import layout
 from .linop import Parts, PolynomialPreconditioner
@@ -34,6 +34,7 @@ def make(
     engine: str | os.PathLike | None = None,
     polynomial: Polynomial | SignedPolynomial | RootPolynomial | dict | str | None = None,
     precision: Literal["single", "mixed", "double"] | None = None,
+    device: str | None = None,
     storage: Literal["csr", "dia", "sell", "fields"] | None = None,
     kernel: Literal["reference", "fused"] | None = None,
     n_threads: int | None = None,
@@ -75,6 +76,9 @@ def make(
     precision : {'single', 'mixed', 'double'}, optional
         float32 values and vectors; float32 values and vectors of A's precision (the
         default); values and vectors in double.
+    device : {'cpu', 'cuda', 'cuda:0', 'cuda:1', ...}, optional
+        Where M computes; by default where A is. An A of CuPy's gives an M of CuPy's.
+        An A in host memory is moved to the device once, and M takes vectors of the host.
     storage : {'csr', 'dia', 'sell', 'fields'}, optional
         How an explicit sparse A is stored for the products: by rows; by diagonals (at
         most 128); by slices, rows of equal length in an order of our own; or by
@@ -113,6 +117,8 @@ def make(
     TypeError, ValueError
         If A is not square, finite and Hermitian, shows that it is not positive
         definite, or a keyword has no such value.
+    ImportError, RuntimeError, MemoryError
+        If `device` is a CUDA device and CuPy, a device or room for A is missing.
     CheckpointError
         If `engine` is not a weights file of this version.
 
@@ -165,36 +171,42 @@ def make(
     began = time.perf_counter()
     if n_threads is not None:
         n_threads = checks.check_threads(n_threads, "make")
-    operand = as_operand(A, "make", n_threads)
-    base = checks.check_base(base, operand, "make")
-    checks.check_steps(n_probe, operand.n, "make")
-    if degree is not None and not (isinstance(degree, str) and degree == "measure"):
-        degree = checks.check_degree(degree, "make")
-    for name, value, known in (
-        ("solver", solver, SOLVERS),
-        ("assume_a", assume_a, ("pos", "her", "gen")),
-        ("precision", precision, layout.PRECISIONS),
-        ("storage", storage, layout.STORAGES),
-        ("kernel", kernel, kernels.KERNELS),
-    ):
-        if value is not None:
-            checks.check_choice(value, name, known, "make")
-    state = as_state(polynomial, degree, engine, n_probe)
-    if base is None:
-        base = state.get("base")
-    if isinstance(base, str) and base == "user":
-        raise ValueError(
-            "make: base must be given with a state made on a base of your own; got None. "
-            "Pass the same preconditioner as base=."
-        )
-    choice = classes.choose(
-        Request(
+    device = arrays.check_device(device, "make")
+    arrays.check_together(
+        "make", A=A, diagonal=diagonal, nullspace=nullspace, base=base, B=B
+    )
+
+    def _request(operand):
+        """Check all that needs A, and put it together."""
+        checked = checks.check_base(base, operand, "make")
+        checks.check_steps(n_probe, operand.n, "make")
+        wanted = degree
+        if degree is not None and not (isinstance(degree, str) and degree == "measure"):
+            wanted = checks.check_degree(degree, "make")
+        for name, value, known in (
+            ("solver", solver, SOLVERS),
+            ("assume_a", assume_a, ("pos", "her", "gen")),
+            ("precision", precision, layout.PRECISIONS),
+            ("storage", storage, layout.STORAGES),
+            ("kernel", kernel, kernels.KERNELS),
+        ):
+            if value is not None:
+                checks.check_choice(value, name, known, "make")
+        state = as_state(polynomial, wanted, engine, n_probe)
+        if checked is None:
+            checked = state.get("base")
+        if isinstance(checked, str) and checked == "user":
+            raise ValueError(
+                "make: base must be given with a state made on a base of your own; got "
+                "None. Pass the same preconditioner as base=."
+            )
+        return Request(
             A=A,
             operand=operand,
             solver=solver or state.get("solver"),
             assume_a=assume_a,
-            base=base,
-            degree=degree,
+            base=checked,
+            degree=wanted,
             engine=engine,
             state=state,
             precision=precision or state.get("precision"),
@@ -209,7 +221,18 @@ def make(
             largest=largest,
             B=B,
         )
-    )
+
+    if device not in (None, "cpu") or arrays.is_on_device(A):
+        from .device import build as on_device
+
+        M, unproved = on_device.make(
+            A, device, _request, lambda: time.perf_counter() - began
+        )
+        for text in unproved:
+            warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
+        return M
+    operand = as_operand(A, "make", n_threads)
+    choice = classes.choose(_request(operand))
     for text in choice.unproved:
         warnings.warn(f"make: {text}.", UncertifiedWarning, stacklevel=2)
     return _preconditioner(choice, operand, A, assume_a, n_threads, began)

@@ -129,8 +129,7 @@ class Chooser:
 
     def _check_given(self):
         """Check that the interval reaches up to the spectrum: A may be another one."""
-        start = np.random.default_rng(0).standard_normal(self.based.n)
-        figure, _ = self._self_check(self.polynomial, start.astype(self.based.dtype))
+        figure, _ = self._self_check(self.polynomial, self._start_for_given())
         self.certificate = self._certify(self.polynomial, False, figure)
         if figure > 1:
             self._warn(
@@ -138,6 +137,11 @@ class Chooser:
                 f"(up to {self.polynomial.interval[1]:.3g}), or into a gap of it: "
                 "CG may be far slower than without M; leave polynomial= out"
             )
+
+    def _start_for_given(self):
+        """Draw the start of the check of a given polynomial."""
+        start = np.random.default_rng(0).standard_normal(self.based.n)
+        return start.astype(self.based.dtype)
 
     def probe(self, n_steps, real_dtype, hopes=None, seen=None, bounded=True):
         """Probe the based operator; refuse one that is not positive definite.
@@ -328,6 +332,12 @@ class Chooser:
             self.noise = self.rng.standard_normal(self.based.n).astype(self.based.dtype)
         return self.noise
 
+    def _start_for_check(self):
+        """Return the start of a self-check, large where the spectrum may exceed `high`."""
+        # The last vector alone lacks what the probe has found exactly.
+        noise = self._noise()
+        return self.last + 0.3 / norm(noise) * noise
+
     def _take_base(self):
         high = self.found.high
         self.polynomial = Polynomial((0.5 * high, high), (1.0,))
@@ -345,10 +355,7 @@ class Chooser:
             if self.found.high_is_rigorous and not polynomial.gaps:
                 figure = None
                 break
-            # The last vector alone lacks what the probe has found exactly.
-            noise = self._noise()
-            start = self.last + 0.3 / norm(noise) * noise
-            figure, bound = self._self_check(polynomial, start)
+            figure, bound = self._self_check(polynomial, self._start_for_check())
             if figure <= 1:
                 break
             if polynomial.gaps:

@@ -55,6 +55,8 @@ class Report:
         Passes that equilibrated A.
     seen : str, optional
         What is known of the class of A, and what cannot be seen.
+    device : str, optional
+        Where M computes: 'cpu', 'cuda:0', 'cuda:1', ...
     """
 
     n: int
@@ -78,6 +80,7 @@ class Report:
     notes: tuple[str, ...]
     n_scalings: int = 1
     seen: str = ""
+    device: str = "cpu"
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the report as pairs of a label and a text.
@@ -99,7 +102,11 @@ class Report:
             (
                 "kernel",
                 f"{self.kernel}, storage {self.storage}, precision {self.precision}, "
-                f"threads {self.n_threads}, products per sweep {self.n_powers}",
+                + (
+                    f"threads {self.n_threads}, products per sweep {self.n_powers}"
+                    if self.device == "cpu"
+                    else f"device {self.device}"
+                ),
             ),
             ("setup", f"{self.n_products} products with A, {self.seconds:.3g} s"),
         ]

@@ -1,0 +1,256 @@
+"""The kernels of a device behind one interface: fused ones, or plain array operations.
+
+`Plain` is the reference, and what runs where an operator or a dense A multiplies.
+"""
+
+import importlib
+
+import numpy as np
+
+from . import storage
+
+__all__ = ["Fused", "Plain", "select"]
+
+_FUSED = ("csr", "dia", "bsr")
+
+
+class Plain:
+    """Array operations, one launch each.
+
+    Parameters
+    ----------
+    xp : module
+        Array module.
+    """
+
+    name = "reference"
+    most_diagonals = 0
+
+    def __init__(self, xp):
+        self.xp = xp
+
+    def applications(self, stored, factors):
+        """Return p of the stored operator as a function of a vector and scratch.
+
+        Parameters
+        ----------
+        stored : storage.Stored
+            The operator.
+        factors : ndarray, shape (degree, 4)
+            As for `kernels.reference.apply`.
+
+        Returns
+        -------
+        callable
+            ``run(x, work)``.
+        """
+        return lambda x, work: storage.apply(stored, factors, x, work)
+
+    def scale(self, x, weights, factor, out):
+        """Set out <- x weights factor, computed in double precision.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, k)
+            On the device.
+        weights : array, shape (n,), or None
+            Real.
+        factor : float
+            Of the host's.
+        out : array, shape of `x`
+            Where the result goes.
+        """
+        y = x * np.float64(factor)
+        if weights is not None:
+            y = y * (weights if x.ndim == 1 else weights[:, None])
+        out[...] = y
+
+    def product(self, matrix):
+        """Return ``into(x, y)``, which writes A x into y.
+
+        Parameters
+        ----------
+        matrix : object with ``@``
+            A, in its own precision.
+
+        Returns
+        -------
+        callable
+            Takes two vectors.
+        """
+
+        def _into(x, y):
+            """Write A x into y."""
+            y[...] = matrix @ x
+
+        return _into
+
+    def partials(self, like):
+        """Return scratch for the sums over a vector.
+
+        Parameters
+        ----------
+        like : array, shape (n,)
+            Such a vector.
+
+        Returns
+        -------
+        None
+            Nothing here.
+        """
+
+    def dot(self, x, y, out, partial):
+        """Set out[0] <- x* y.
+
+        Parameters
+        ----------
+        x, y : array, shape (n,)
+            Vectors.
+        out : array, shape (1,)
+            On the device.
+        partial : object
+            As `partials` returns it.
+        """
+        out[0] = ((x.conj() if x.dtype.kind == "c" else x) * y).sum()
+
+    def update(self, rho, energy, p, q, x, r, rr, partial):
+        """Make a step of conjugate gradients: x += alpha p, r -= alpha q, rr <- |r|².
+
+        Parameters
+        ----------
+        rho, energy : array, shape (1,)
+            Their quotient is alpha.
+        p, q, x, r : array, shape (n,)
+            Vectors.
+        rr : array, shape (1,)
+            Where the square goes.
+        partial : object
+            As `partials` returns it.
+        """
+        alpha = rho / energy
+        x += (alpha * p).astype(x.dtype)
+        r -= (alpha * q).astype(r.dtype)
+        self.dot(r, r, rr, partial)
+
+    def direction(self, rho, before, z, p):
+        """Set p <- z + rho / before p.
+
+        Parameters
+        ----------
+        rho, before : array, shape (1,)
+            On the device.
+        z, p : array, shape (n,)
+            Vectors.
+        """
+        p *= (rho / before).astype(p.dtype)
+        p += z
+
+
+class Fused(Plain):
+    """The kernels of `kernels.gpu`.
+
+    Parameters
+    ----------
+    xp : module
+        CuPy.
+    """
+
+    name = "fused"
+    most_diagonals = 128
+
+    def __init__(self, xp):
+        super().__init__(xp)
+        self.launch = importlib.import_module("autospec_precond.kernels.gpu.launch")
+        self.graph = importlib.import_module("autospec_precond.kernels.gpu.graph")
+        for name in ("scale", "partials", "dot", "update", "direction"):
+            setattr(self, name, getattr(self.launch, name))
+
+    def applications(self, stored, factors):
+        """Return p of the stored operator: a CUDA graph per place of the vectors.
+
+        Parameters
+        ----------
+        stored : storage.Stored
+            The operator.
+        factors : ndarray, shape (degree, 4)
+            As for `kernels.reference.apply`.
+
+        Returns
+        -------
+        callable
+            As `Plain.applications`.
+        """
+        if stored.kind not in _FUSED:
+            return super().applications(stored, factors)
+        return self.graph.Applications(stored, factors).run
+
+    def product(self, matrix):
+        """Return ``into(x, y)``: one launch, nothing is allocated.
+
+        Parameters
+        ----------
+        matrix : object with ``@``
+            A, in its own precision.
+
+        Returns
+        -------
+        callable
+            As `Plain.product`.
+        """
+        if not hasattr(matrix, "indptr"):
+            return super().product(matrix)
+        indptr = matrix.indptr.astype(matrix.indices.dtype)
+        stored = storage.Stored(
+            "csr",
+            matrix,
+            matrix.data,
+            matrix.indices,
+            indptr,
+            n=matrix.shape[0],
+            xp=self.xp,
+        )
+        factors = np.array([[0.0, 1.0, 0.0, 0.0]])
+        spare = self.xp.empty(matrix.shape[0], matrix.dtype)
+
+        def _into(x, y):
+            """Write A x into y."""
+            self.launch.apply(stored, factors, x, (y, spare))
+
+        return _into
+
+
+def select(xp, kernel, caller):
+    """Choose the kernels.
+
+    Parameters
+    ----------
+    xp : module
+        Array module.
+    kernel : str or None
+        'reference' or 'fused'; fused where CUDA source can be compiled by default.
+    caller : str
+        Name that the message starts with.
+
+    Returns
+    -------
+    Plain or Fused
+        The kernels.
+
+    Raises
+    ------
+    ValueError
+        If 'fused' is asked for and there is no such.
+    """
+    if kernel == "reference":
+        return Plain(xp)
+    if hasattr(xp, "RawModule"):
+        try:
+            return Fused(xp)
+        except ImportError:
+            pass
+    if kernel == "fused":
+        raise ValueError(
+            f"{caller}: kernel='fused' must have CuPy's compiler; got an array module "
+            f"{xp.__name__!r} without it. Use kernel='reference'."
+        )
+    return Plain(xp)

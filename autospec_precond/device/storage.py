@@ -1,0 +1,224 @@
+"""S as the kernels on a device read it, and the recurrence in plain array operations."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autospec_precond.kernels.layout import power_of_two
+from autospec_precond.kernels.reference import typed
+
+from .vectors import scalar
+
+__all__ = ["Stored", "apply", "store"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The based operator on a device, ready for a kernel.
+
+    Attributes
+    ----------
+    kind : str
+        'csr', 'dia', 'dense', 'operator' or 'none'.
+    matrix : object or None
+        What multiplies a vector with ``@``: of S / unit for 'csr' and 'dense', A itself for
+        'operator'.
+    data : array or None
+        Values of 'csr', (nnz,); of 'dia', (n_offsets, n): row i of diagonal k is the entry
+        in column i + offsets[k], zero outside the matrix.
+    indices, indptr : array or None
+        Of 'csr'.
+    offsets : ndarray of int64, shape (n_offsets,), or None
+        Of 'dia', on the host, rising.
+    half : bool
+        Of 'dia': whether diagonals above the main one stand for those below it, too: entry
+        (i, i - o) is that of row i - o.
+    scale : array, shape (n,), or None
+        D^(-1/2) where it is not in the values: of 'operator'.
+    unit : float
+        A power of two; S is `unit` times what is stored.
+    n : int
+        Rows.
+    xp : module
+        Array module.
+    """
+
+    kind: str
+    matrix: Any = None
+    data: Any = None
+    indices: Any = None
+    indptr: Any = None
+    offsets: np.ndarray | None = None
+    half: bool = False
+    scale: Any = None
+    unit: float = 1.0
+    n: int = 0
+    xp: Any = np
+
+    @property
+    def n_bytes(self):
+        """Number of bytes that a product reads of it; 0 for an operator."""
+        arrays = self.data, self.indices, self.indptr
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def product(self, x):
+        """Return S x / unit.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, k)
+            Vector or block.
+
+        Returns
+        -------
+        array, shape of `x`
+            In the type of `x`, or a longer one.
+        """
+        if self.kind == "dia":
+            return self._by_diagonals(x)
+        if self.kind != "operator":
+            return self.matrix @ x
+        if self.scale is None:
+            return self.matrix @ (x / self.unit)
+        scale = self.scale if x.ndim == 1 else self.scale[:, None]
+        return scale * (self.matrix @ (scale * x / self.unit))
+
+    def _by_diagonals(self, x):
+        y = self.xp.zeros_like(x)
+        for k, offset in enumerate(self.offsets.tolist()):
+            first, last = max(0, -offset), self.n - max(0, offset)
+            values = self.data[k, first:last]
+            if x.ndim > 1:
+                values = values[:, None]
+            y[first:last] += values * x[first + offset : last + offset]
+            if self.half and offset:
+                y[first + offset : last + offset] += values * x[first:last]
+        return y
+
+    def __getstate__(self):
+        return {**vars(self), "xp": self.xp.__name__}
+
+    def __setstate__(self, state):
+        import sys
+
+        vars(self).update({**state, "xp": sys.modules[state["xp"]]})
+
+
+def store(based, dtype, precision, make_csr, storage=None, most=0):
+    """Store S for the kernels.
+
+    Parameters
+    ----------
+    based : bases.Based
+        The operator.
+    dtype : dtype
+        Of A.
+    precision : str
+        'single', 'mixed' or 'double'.
+    make_csr : callable
+        Makes a sparse matrix by rows of (data, indices, indptr) and ``shape``.
+    storage : str, optional
+        'csr' or 'dia'; fewest bytes by default.
+    most : int, optional
+        Diagonals that kernels take; 0 where none does.
+
+    Returns
+    -------
+    Stored
+        With values in float32 but for 'double'.
+    """
+    operand = based.operand
+    xp, n = operand.xp, operand.n
+    values = dtype if precision != "double" else operand.double
+    if precision != "double":
+        values = np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
+    if operand.matrix is None:
+        return Stored("operator", operand.operator, scale=based.left, n=n, xp=xp)
+    if not operand.is_sparse:
+        S = operand.matrix.astype(based.dtype)
+        if based.left is not None:
+            S *= based.left[:, None]
+            S *= based.left
+        unit = _unit(S)
+        S = (S / unit).astype(values)
+        return Stored("dense", S, data=S, unit=unit, n=n, xp=xp)
+    S, matrix = based.values(), operand.matrix
+    unit = _unit(S)
+    S = (S / unit).astype(values)
+    if most and storage != "csr":
+        offsets = _offsets(based, most)
+        if offsets is not None:
+            half = dtype.kind != "c"
+            kept = offsets[offsets >= 0] if half else offsets
+            rows = S.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+            if storage == "dia" or kept.size * n * S.itemsize < rows:
+                return _to_diagonals(based, S, kept, half, unit)
+    if storage == "dia":
+        raise ValueError(
+            "make: storage='dia' must have few diagonals and a kernel on the device; got "
+            f"{'too many' if most else 'no such kernel'}. Leave storage out."
+        )
+    indptr = matrix.indptr.astype(matrix.indices.dtype)
+    made = make_csr((S, matrix.indices, matrix.indptr), shape=matrix.shape)
+    return Stored("csr", made, S, matrix.indices, indptr, unit=unit, n=n, xp=xp)
+
+
+def _unit(values):
+    largest = scalar(abs(values).max()) if values.size else 1.0
+    return power_of_two(float(largest)) if largest > 0 else 1.0
+
+
+def _offsets(based, most):
+    """Return the offsets of the diagonals that hold entries, or None for too many."""
+    xp, n = based.operand.xp, based.n
+    seen = xp.zeros(2 * n - 1, np.bool_)
+    matrix = based.operand.matrix
+    seen[matrix.indices - based.rows() + (n - 1)] = True
+    count = int(scalar(seen.sum()))
+    if count > most:
+        return None
+    places = xp.flatnonzero(seen)  # a few numbers, which come back
+    return np.array([scalar(place) for place in places], np.int64) - (n - 1)
+
+
+def _to_diagonals(based, S, offsets, half, unit):
+    xp, n, matrix = based.operand.xp, based.n, based.operand.matrix
+    rows = based.rows()
+    shifts = matrix.indices - rows
+    data = xp.zeros((offsets.size, n), S.dtype)
+    for k, offset in enumerate(offsets.tolist()):
+        here = shifts == offset
+        data[k][rows[here]] = S[here]
+    return Stored("dia", data=data, offsets=offsets, half=half, unit=unit, n=n, xp=xp)
+
+
+def apply(stored, factors, x, work):
+    """Compute p(S) x in array operations; see `kernels.reference.apply`.
+
+    Parameters
+    ----------
+    stored : Stored
+        The operator.
+    factors : ndarray, shape (degree, 4)
+        As there; on the host.
+    x : array, shape (n,) or (n, k)
+        On the device; not changed.
+    work : tuple of two array, shape of `x`
+        Scratch.
+
+    Returns
+    -------
+    array, shape of `x`
+        One of the arrays in `work`.
+    """
+    y, spare = work
+    b1 = b2 = x
+    for c, a, b, g in typed(factors, x.dtype):
+        step = c * x + a * stored.product(b1).astype(x.dtype) + b * b1
+        if g:
+            step -= g * b2
+        y[...] = step
+        b2, b1 = b1, y
+        y, spare = spare, y
+    return b1

@@ -11,8 +11,13 @@ import types
 import numpy as np
 import scipy.sparse as sp
 
+try:
+    from gpu_emulation.device import Array  # whose kernels run on the host
+except ImportError:
+    Array = np.ndarray
 
-class ndarray(np.ndarray):  # noqa: N801
+
+class ndarray(Array):  # noqa: N801
     """An array of the device."""
 
     crossings = None  # a list, once installed
@@ -217,8 +222,11 @@ _Wrapped.__module__ = LinearOperator.__module__
 
 
 class _Device:
-    def __init__(self, number):
-        self.number = number
+    def __init__(self, number=0):
+        self.id = number
+
+    def synchronize(self):
+        pass
 
     def __enter__(self):
         return self
@@ -235,8 +243,11 @@ class _Stream:
         type(self).n_synchronized += 1
 
 
-def install(monkeypatch, free=10**9):
-    """Put the stand-in where CuPy is looked for; return it."""
+def install(monkeypatch, free=10**9, kernels=None):
+    """Put the stand-in where CuPy is looked for; return it.
+
+    `kernels` is what `emulated_device` yields, for fused kernels.
+    """
     cupy = types.ModuleType("cupy")
     cupy.crossings = ndarray.crossings = []
     cupy.ndarray = ndarray
@@ -268,17 +279,22 @@ def install(monkeypatch, free=10**9):
         setattr(cupy, name, strict)
     pool = types.SimpleNamespace(free_bytes=lambda: 0)
     cupy.get_default_memory_pool = lambda: pool
-    cupy.cuda = types.SimpleNamespace(
-        Device=_Device,
-        get_current_stream=_Stream,
-        alloc_pinned_memory=bytearray,
-        runtime=types.SimpleNamespace(
-            getDeviceCount=lambda: 1,
-            getDevice=lambda: 0,
-            memGetInfo=lambda: (free, free),
-            driverGetVersion=lambda: 13020,
-            runtimeGetVersion=lambda: 13020,
-        ),
+    cupy.cuda = types.SimpleNamespace() if kernels is None else kernels.cuda
+    cupy.cuda.Device = _Device
+    cupy.cuda.alloc_pinned_memory = bytearray
+    if kernels is None:
+        cupy.cuda.get_current_stream = _Stream
+    else:
+        from autospec_precond.kernels.gpu import device
+
+        cupy.RawModule = kernels.RawModule
+        monkeypatch.setattr(device, "_stand_in", cupy)
+    cupy.cuda.runtime = types.SimpleNamespace(
+        getDeviceCount=lambda: 1,
+        getDevice=lambda: 0,
+        memGetInfo=lambda: (free, free),
+        driverGetVersion=lambda: 13020,
+        runtimeGetVersion=lambda: 13020,
     )
     cupyx, scipy = types.ModuleType("cupyx"), types.ModuleType("cupyx.scipy")
     sparse = types.ModuleType("cupyx.scipy.sparse")
@@ -286,7 +302,9 @@ def install(monkeypatch, free=10**9):
     sparse.csr_matrix, linalg.LinearOperator = csr_matrix, LinearOperator
     linalg.aslinearoperator = _Wrapped
     cupyx.scipy, scipy.sparse, sparse.linalg = scipy, sparse, linalg
-    for module in (cupy, cupyx, scipy, sparse, linalg):
+    rows = types.ModuleType(csr_matrix.__module__)
+    rows.csr_matrix = csr_matrix
+    for module in (cupy, cupyx, scipy, sparse, linalg, rows):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return cupy
 

@@ -123,8 +123,8 @@ def _check_memory(xp, name, matrix, dtype, moved=False):
     else:
         entries, own = n * n, n * n * dtype.itemsize
     double = 16 if dtype.kind == "c" else 8
-    # S is made in double precision with the row of each entry beside it; then 12 vectors.
-    made = entries * (double + 8 + 8) + 12 * double * n
+    # S is made in double precision, with rows and places beside it; then 12 vectors.
+    made = entries * (double + 24) + 12 * double * n
     needed = int(made + (0 if moved else own))
     free = gpu_runtime.free_bytes(xp)
     if needed > free:

@@ -120,6 +120,11 @@ def choose(request, make_csr):
         based, operand.dtype, precision, make_csr, request.storage, library.most_diagonals
     )
     if stored.kind in ("dense", "operator"):
+        if request.kernel == "fused":
+            raise ValueError(
+                "make: kernel='fused' must have an explicit sparse A; got storage "
+                f"{stored.kind!r}. Use kernel='reference'."
+            )
         library = kernels.Plain(operand.xp)
     if filtering:
         return _filter(request, based, stored, library, precision, random, spent)

@@ -111,7 +111,8 @@ class Plain:
         partial : object
             As `partials` returns it.
         """
-        out[0] = ((x.conj() if x.dtype.kind == "c" else x) * y).sum()
+        x = x.conj() if x.dtype.kind == "c" else x
+        out[0] = (x * y).sum(dtype=out.dtype)
 
     def update(self, rho, energy, p, q, x, r, rr, partial):
         """Make a step of conjugate gradients: x += alpha p, r -= alpha q, rr <- |r|².

@@ -1,6 +1,7 @@
 """M on a device: what it consists of and how it is applied, whoever calls it."""
 
 import collections
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -264,6 +265,7 @@ def restore(parts):
     return operator_class(gpu_runtime.linalg("make"))(core)
 
 
+@functools.cache
 def operator_class(linalg):
     """Return the class of M for CuPy's solvers.
 
@@ -277,15 +279,7 @@ def operator_class(linalg):
     type
         A subclass of its LinearOperator; one for each module.
     """
-    name = "_autospec_precond_class"
-    made = vars(linalg).get(name)
-    if made is None:
-        made = _make_class(linalg)
-        setattr(linalg, name, made)
-    return made
 
-
-def _make_class(linalg):
     class DevicePreconditioner(Surface, linalg.LinearOperator):
         """A certified polynomial of A on a device; see `PolynomialPreconditioner`."""
 

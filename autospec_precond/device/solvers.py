@@ -143,7 +143,7 @@ class _Column:
                 last = true
                 self.r[...] = self.z  # of b - A x
                 self.p[...] = 0
-                self.before[...] = np.inf  # the first direction is M r
+                self.before[...] = 1.0  # of no effect: the first direction is M r
             if done >= maxiter:
                 return max(maxiter, 1)
             length = min(length, maxiter - done)

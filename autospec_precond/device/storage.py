@@ -1,5 +1,6 @@
 """S as the kernels on a device read it, and the recurrence in plain array operations."""
 
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +101,7 @@ class Stored:
         return {**vars(self), "xp": self.xp.__name__}
 
     def __setstate__(self, state):
-        import sys
-
-        vars(self).update({**state, "xp": sys.modules[state["xp"]]})
+        vars(self).update({**state, "xp": importlib.import_module(state["xp"])})
 
 
 def store(based, dtype, precision, make_csr, storage=None, most=0):
@@ -185,11 +184,13 @@ def _offsets(based, most):
 def _to_diagonals(based, S, offsets, half, unit):
     xp, n, matrix = based.operand.xp, based.n, based.operand.matrix
     rows = based.rows()
-    shifts = matrix.indices - rows
-    data = xp.zeros((offsets.size, n), S.dtype)
+    row_of = xp.zeros(2 * n - 1, np.int16)
     for k, offset in enumerate(offsets.tolist()):
-        here = shifts == offset
-        data[k][rows[here]] = S[here]
+        row_of[offset + n - 1] = k + 1  # 0 for those that their mirror stands for
+    places = row_of[matrix.indices - rows + (n - 1)]
+    data = xp.zeros((offsets.size + 1, n), S.dtype)
+    data[places, rows] = S
+    data = data[1:]
     return Stored("dia", data=data, offsets=offsets, half=half, unit=unit, n=n, xp=xp)
 
 

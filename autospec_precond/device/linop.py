@@ -265,7 +265,6 @@ def restore(parts):
     return operator_class(gpu_runtime.linalg("make"))(core)
 
 
-@functools.cache
 def operator_class(linalg):
     """Return the class of M for CuPy's solvers.
 
@@ -279,7 +278,11 @@ def operator_class(linalg):
     type
         A subclass of its LinearOperator; one for each module.
     """
+    return _made(linalg)
 
+
+@functools.cache
+def _made(linalg):
     class DevicePreconditioner(Surface, linalg.LinearOperator):
         """A certified polynomial of A on a device; see `PolynomialPreconditioner`."""
 

@@ -16,6 +16,7 @@ COMMANDS = {
     ),
     "eigen": ("bench.eigen", "eigenproblems: lobpcg and filtered_eigsh against rivals"),
     "general": ("bench.general", "gmres on general matrices, and convection-diffusion"),
+    "gpu": ("bench.gpu", "all figures of a CUDA device in one run"),
     "calibrate": ("bench.calibrate", "measure what the cost model counts with"),
 }
 

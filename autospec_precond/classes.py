@@ -68,7 +68,7 @@ def _hermitian(request):
 
 def _indefinite(request):
     solver, operand = request.solver, request.operand
-    classify.check_structure(operand, "make")
+    classify.check_structure(operand, "make", request.assume_a is None)
     # For a complex A, minres of SciPy is of no use before 1.18.
     if solver in _GENERAL or (solver is None and operand.dtype.kind == "c"):
         return _general(request)
@@ -77,12 +77,12 @@ def _indefinite(request):
     based = indefinite.base_of(request)
     try:
         least = indefinite.least_entry(based)
-        spent, *_ = check_hermitian(operand, based, request.rng, "make", least)
+        spent, *seen = check_hermitian(operand, based, request.rng, "make", least)
     except NotHermitianError:
         if solver in _HERMITIAN:
             raise
         return _general(request)
-    choice = indefinite.choose(request, based)
+    choice = indefinite.choose(request, based, seen)
     return replace(choice, n_products=choice.n_products + spent)
 
 

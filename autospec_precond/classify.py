@@ -55,7 +55,7 @@ def check_solver(solver, assume_a, operand, caller):
         )
 
 
-def check_structure(operand, caller):
+def check_structure(operand, caller, by_rows=False):
     """Refuse an explicit matrix with an empty row or column.
 
     Parameters
@@ -64,6 +64,8 @@ def check_structure(operand, caller):
         A.
     caller : str
         Name that the message starts with.
+    by_rows : bool, optional
+        Whether rows tell of columns, too: A is Hermitian, or refused where it is not.
 
     Raises
     ------
@@ -74,6 +76,8 @@ def check_structure(operand, caller):
     if matrix is None:
         return
     if sp.issparse(matrix):
+        if by_rows and np.diff(matrix.indptr).all() and matrix.data.all():
+            return
         empty = np.diff(matrix.indptr) == 0
         if not empty.any() and not matrix.data.all():
             used = np.zeros(operand.n, bool)

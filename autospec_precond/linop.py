@@ -19,7 +19,7 @@ from .certificate import Certificate
 from .kernels import arrange, layout
 from .kernels.arrays import alias
 from .kernels.layout import Stored, power_of_two
-from .nullspace import projected
+from .nullspace import Sandwiched, projected
 from .operands import reopen
 from .polynomial import Polynomial
 from .probe import Probe
@@ -36,6 +36,7 @@ _SINGLE_RANGE = 1e25
 _CHUNK = 8192  # rows
 _PLAIN = (np.dtype(np.float32), np.dtype(np.float64))  # in the machine's byte order
 _MANY = 10_000  # rows from which on a block leaves the cache
+_FEW = 8  # null vectors of which four copies are no memory to speak of
 
 # Vectors that start at the same offset within a page make a step 10 to 20 % slower: loads
 # wait for stores to addresses that look the same.
@@ -434,11 +435,19 @@ class PolynomialPreconditioner(LinearOperator):
         inverse = self._inverse
         plain = inverse is not None and type(x) is np.ndarray and x.dtype == self.dtype
         if plain and x.shape == inverse.shape:
-            null = self._parts.null
-            if null is None:
-                return inverse * x
-            return projected(inverse * projected(x, null), null)
+            sandwiched = self._sandwiched
+            return inverse * x if sandwiched is None else sandwiched(x)
         return super().matvec(x)
+
+    @functools.cached_property
+    def _sandwiched(self):
+        """The base alone between projectors, None where nothing is projected out."""
+        inverse, null = self._inverse, self._parts.null
+        if null is None:
+            return None
+        if null.shape[1] > _FEW:
+            return lambda x: projected(inverse * projected(x, null), null)
+        return Sandwiched(inverse, null, self.dtype)
 
     def _matvec(self, x):
         x = np.asarray(x)

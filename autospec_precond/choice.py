@@ -225,7 +225,11 @@ class Chooser:
                 return False
             if cost.clearly_easy(hopes(False), n_steps, reduction):
                 return True
-            return n_steps == _ASKED[0] and cost.never_pays(hopes(True))
+            if n_steps == _ASKED[0] and cost.never_pays(hopes(True)):
+                return True
+            return cost.hardly_pays(
+                hopes(True), n_steps, reduction, probing.n_check_products
+            )
         if not theta[0] > 0:
             return False
         plain = cost.iterations_from(n_steps, reduction, theta[-1] / theta[0])

@@ -18,6 +18,7 @@ __all__ = [
     "candidates",
     "clearly_easy",
     "estimate_iterations",
+    "hardly_pays",
     "iterations_from",
     "never_pays",
     "predict",
@@ -44,6 +45,10 @@ _FEW = 20
 # By how much the first steps may promise too much: on 40 real matrices CG took up to
 # four times as many iterations as 12 steps said, 1.3 in the geometric mean.
 _DOUBT = 2.0
+
+# Steps from which on that doubt is enough; before it counts twice. And seconds of a solve,
+# over those of making M, from which on it is not worth to judge before the probe is over.
+_SETTLED, _LONG = 4, 6.0
 
 # Iterations per step of a probe that made little headway, and of one whose residual grew:
 # of 40 real matrices those with a residual above one took 2500 and more.
@@ -276,6 +281,36 @@ def clearly_easy(costs, n_steps, reduction):
     return n_steps >= 4 and _DOUBT * plain * costs.outer() <= costs.setup(CANDIDATES[1])
 
 
+def hardly_pays(costs, n_steps, reduction, check_products):
+    """Tell from the first steps of a probe what the judgement at its end will be.
+
+    Parameters
+    ----------
+    costs : Costs
+        Sizes, of the storage foreseen.
+    n_steps : int
+        Lanczos steps made.
+    reduction : float
+        What CG has reached by then.
+    check_products : callable
+        As for `predict`.
+
+    Returns
+    -------
+    bool
+        True where `predict` finds no better degree than 0, even with twice as many
+        iterations as the steps promise, four times as many before the fourth.
+    """
+    if n_steps < 2 or reduction >= 0.3:
+        return False
+    doubt = _DOUBT if n_steps >= _SETTLED else _DOUBT**2
+    plain = doubt * iterations_from(n_steps, reduction, np.inf)
+    if plain * costs.outer() > _LONG * costs.setup(CANDIDATES[1]):
+        return False
+    times = predict(costs, plain, n_steps, check_products)
+    return min(times, key=lambda d: sum(times[d])) == 0
+
+
 def never_pays(costs):
     """Tell whether no polynomial can pay, however many iterations CG takes.
 
@@ -290,8 +325,9 @@ def never_pays(costs):
         True where the products that replace one of CG take no less time, for every
         candidate degree.
     """
+    outer, edges, step = costs.outer(), costs.edges(), costs.step()
     return all(
-        costs.iteration(d) >= (d + 1) * _EFFICIENCY[d] * costs.outer()
+        outer + edges + d * step >= (d + 1) * _EFFICIENCY[d] * outer
         for d in CANDIDATES
         if d
     )
@@ -318,18 +354,18 @@ def predict(costs, plain, n_steps, check_products):
         and of the solve, per degree. A degree above n/16 is no candidate, and only 0 is
         where CG needs hardly more steps than the probe has made.
     """
-    result = {}
-    for degree in CANDIDATES:
-        small = degree * _ROWS_PER_DEGREE > costs.n
-        if degree and (small or plain <= _TRIVIAL * n_steps):
+    # Once, not for each degree: small systems are solved in the time of some such sums.
+    outer, edges, step = costs.outer(), costs.edges(), costs.step()
+    making = _CAUTION * costs.setup(CANDIDATES[1])
+    result = {0: (0.0, math.ceil(plain) * outer)}
+    for degree in CANDIDATES[1:]:
+        if degree * _ROWS_PER_DEGREE > costs.n or plain <= _TRIVIAL * n_steps:
             break
-        share = (degree + 1) * _EFFICIENCY[degree]
-        iterations = np.ceil(plain / share) + (degree > 0)
-        check = (check_products(degree) * costs.step()) if degree else 0.0
+        iterations = math.ceil(plain / ((degree + 1) * _EFFICIENCY[degree])) + 1
+        check = check_products(degree) * step
         if degree > _PROVED_AT_ONCE:
             check += _PROOF * degree**3.5
-        setup = float(_CAUTION * costs.setup(degree) + check)
-        result[degree] = setup, float(iterations * costs.iteration(degree))
+        result[degree] = making + check, iterations * (outer + edges + degree * step)
     return result
 
 

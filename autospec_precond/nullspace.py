@@ -56,19 +56,20 @@ def find(operand, given, caller):
     if operand.matrix is None or not _may_vanish(operand):
         return None, "", 0
     matrix = operand.matrix
-    ones = np.ones(operand.n, operand.dtype)
-    sums, sizes = np.abs(matrix @ ones), _row_norms(matrix)
-    if not (sums <= _TOL[operand.real_dtype] * sizes).all() or not sizes.all():
+    sums = np.abs(matrix @ np.ones(operand.n, operand.dtype))
+    if not _vanish(sums, operand):
         return None, "", 2
     # Strong components of a symmetric graph are its components, without a transpose.
-    k, labels = csgraph.connected_components(sp.csr_array(matrix), connection="strong")
+    pattern = matrix if sp.issparse(matrix) else sp.csr_array(matrix)
+    k, labels = csgraph.connected_components(pattern, connection="strong")
     if k > _MOST:
         return None, f"A 1 = 0 on {k} components, more than {_MOST}: not projected out", 2
-    counts = np.bincount(labels, minlength=k)
-    null = np.zeros((operand.n, k), order="F")
-    null[np.arange(operand.n), labels] = 1.0 / np.sqrt(counts[labels])
+    rows = np.zeros((k, operand.n))
+    sizes = 1.0 / np.sqrt(np.bincount(labels, minlength=k))
+    places = labels.astype(np.int64) * operand.n + np.arange(operand.n)
+    rows.reshape(-1)[places] = sizes[labels]
     where = "" if k == 1 else f" on each of {k} components"
-    return null, f"singular: A 1 = 0{where}; constants are projected out", 2
+    return rows.T, f"singular: A 1 = 0{where}; constants are projected out", 2
 
 
 def projected(x, null):
@@ -165,6 +166,15 @@ def _may_vanish(operand):
         if not abs(np.add.reduce(row)) <= tol * np.add.reduce(np.abs(row)):
             return False
     return True
+
+
+def _vanish(sums, operand):
+    """Tell whether moduli of row sums are rounding, next to the entries of their rows."""
+    tol, known = _TOL[operand.real_dtype], operand.known
+    if known is not None and known.all() and (sums <= tol * np.abs(known)).all():
+        return True  # without a pass over the entries
+    sizes = _row_norms(operand.matrix)
+    return (sums <= tol * sizes).all() and sizes.all()
 
 
 def _row_norms(matrix):

@@ -223,13 +223,16 @@ class Chooser:
         if theta is None:
             if n_steps not in _ASKED or not np.isfinite(reduction):
                 return False
-            if cost.clearly_easy(hopes(False), n_steps, reduction):
+            haste, check = hopes(False), probing.n_check_products
+            if cost.clearly_easy(haste, n_steps, reduction):
+                return True
+            # A look at the pattern takes long: at best a product would read nothing of A.
+            best = dataclasses.replace(haste, matrix_bytes=0, kind="dia")
+            if cost.hardly_pays(best, n_steps, reduction, check):
                 return True
             if n_steps == _ASKED[0] and cost.never_pays(hopes(True)):
                 return True
-            return cost.hardly_pays(
-                hopes(True), n_steps, reduction, probing.n_check_products
-            )
+            return cost.hardly_pays(hopes(True), n_steps, reduction, check)
         if not theta[0] > 0:
             return False
         plain = cost.iterations_from(n_steps, reduction, theta[-1] / theta[0])
@@ -291,7 +294,7 @@ class Chooser:
             self.predicted = {0: self.predicted[0]} if degree else self.predicted
             degree = 0
         self.break_even = cost.break_even(costs, times, degree, self.n_products)
-        self._say_if_easy(degree)
+        self._say_if_easy(degree, plain)
         return degree
 
     def _measured(self, costs, model):
@@ -318,9 +321,8 @@ class Chooser:
     def _settled(self):
         return self.certificate.bound_proved and self.certificate.safe
 
-    def _say_if_easy(self, degree):
+    def _say_if_easy(self, degree, plain):
         """Tell the user where there is little to gain: setup costs products too."""
-        plain = cost.estimate_iterations(self.found)
         if degree == 0:
             self.notes.append("no polynomial pays for itself: M is the base alone")
         # Two steps say how much a product costs, not how many are needed.

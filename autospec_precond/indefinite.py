@@ -1,5 +1,6 @@
 """The choice for Hermitian matrices that are not positive definite: an M for MINRES."""
 
+import copy
 import dataclasses
 import functools
 import math
@@ -258,8 +259,8 @@ def row_norms(matrix):
         float64.
     """
     if sp.issparse(matrix):
-        sizes = np.abs(matrix.data).astype(np.float64, copy=False)
-        rows = sp.csr_array((sizes, matrix.indices, matrix.indptr), shape=matrix.shape)
+        rows = copy.copy(matrix)  # shares its pattern
+        rows.data = np.abs(matrix.data).astype(np.float64, copy=False)
         return rows @ np.ones(matrix.shape[0])
     return np.abs(matrix).sum(axis=1, dtype=np.float64)
 

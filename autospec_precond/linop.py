@@ -158,7 +158,9 @@ class PolynomialPreconditioner(LinearOperator):
 
     def __init__(self, parts: Parts):
         super().__init__(dtype=np.dtype(parts.dtype), shape=parts.shape)
-        parts = dataclasses.replace(parts, stored=parts.stored.writeable())
+        stored = parts.stored.writeable()
+        if stored is not parts.stored:
+            parts = dataclasses.replace(parts, stored=stored)
         self._parts = parts
         self._run = core(parts.stored, parts.polynomial, parts.kernel, parts.n_threads)
         self._order = kernels.block_order(parts.stored.kind, parts.kernel)

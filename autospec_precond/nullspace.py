@@ -1,5 +1,6 @@
 """Null vectors of a singular A: found, or checked, and projected out."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -179,8 +180,8 @@ def _vanish(sums, operand):
 
 def _row_norms(matrix):
     if sp.issparse(matrix):
-        sizes = np.abs(matrix.data)
-        rows = sp.csr_array((sizes, matrix.indices, matrix.indptr), shape=matrix.shape)
+        rows = copy.copy(matrix)  # shares its pattern
+        rows.data = np.abs(matrix.data)
         return rows @ np.ones(matrix.shape[0])
     return np.abs(matrix).sum(axis=1)
 

@@ -112,13 +112,16 @@ def as_operand(A, caller, n_threads=None):
     if sp.issparse(A):
         # A shallow copy takes the flags that SciPy sets while it converts.
         csr = copy.copy(A).tocsr()
-        csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
+        if type(csr) is not sp.csr_array:
+            csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
         if scaled.is_large(csr) or scaled.is_ready(csr):
             dtype, notes = _working_dtype(csr.dtype, caller)
             matrix = csr.astype(dtype, copy=False)
             diagonal = scaled.survey(matrix, n_threads)
             if diagonal is not None:
                 return Operand(matrix, matrix, dtype, notes, diagonal)
+        # Without the flags of the caller's, which may be wrong.
+        csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
         matrix = _canonical(csr)
     elif isinstance(A, np.ndarray):
         matrix = np.asarray(A)

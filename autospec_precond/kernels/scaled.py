@@ -91,6 +91,8 @@ def survey(matrix, n_threads=None):
     from . import cpu_setup
 
     n = matrix.shape[0]
+    if matrix.indices.dtype.kind != "i" or matrix.indptr.dtype.kind != "i":
+        return None
     sizes = matrix.indices.size, matrix.data.size
     if matrix.indptr.size != n + 1 or matrix.indptr[0] != 0 or min(sizes) < matrix.nnz:
         return None

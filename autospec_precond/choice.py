@@ -13,6 +13,7 @@ from .kernels.layout import power_of_two
 from .kernels.stored_steps import StoredProduct
 from .linop import core
 from .nullspace import projected
+from .operands import random_vector
 from .polynomial import Polynomial
 from .sums import norm
 
@@ -335,7 +336,8 @@ class Chooser:
     def _noise(self):
         """Draw the random part of the start of self-checks, the same for all."""
         if self.noise is None:
-            self.noise = self.rng.standard_normal(self.based.n).astype(self.based.dtype)
+            # Not normal: that would take as long as two products of a large matrix.
+            self.noise = random_vector(self.rng, self.based.n)
         return self.noise
 
     def _start_for_check(self):
@@ -455,7 +457,8 @@ class Chooser:
 
             def run_alone(x):
                 work = np.empty_like(x), np.empty_like(x)
-                return run(x, work) / self.stored.unit
+                result = run(x, work)
+                return np.divide(result, self.stored.unit, out=result)
 
             start = np.ascontiguousarray(self.stored.arranged(start))
             return probing.self_check(

@@ -19,6 +19,7 @@ __all__ = [
     "check_hermitian",
     "check_inner",
     "decoded",
+    "random_vector",
     "reopen",
 ]
 
@@ -369,6 +370,24 @@ def _random_bits(rng, n):
         # Probes start from the vectors that they started from before this was so.
         rng.bit_generator.advance(3 * n - n_drawn)
     return bits.view(np.int16)[: 2 * n].reshape(2, n)
+
+
+def random_vector(rng, n):
+    """Draw a vector whose entries have modulus 0.5 to 1.5, in a third of the normal's time.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source.
+    n : int
+        Entries.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        In double precision.
+    """
+    return decoded(_random_bits(rng, n)[0])
 
 
 def decoded(bits):

@@ -194,7 +194,7 @@ def test_a_self_check_that_never_passes_ends(wrap, monkeypatch):
         return 2.0, bound
 
     monkeypatch.setattr(probing, "self_check", failing)
-    monkeypatch.setattr(probing, "rigorous_bound", lambda S: 100.0)
+    monkeypatch.setattr(probing, "bound_near", lambda S, high: (100.0, 4))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         M = ap.make(wrap(poisson1d(100)), base="none", degree=8)

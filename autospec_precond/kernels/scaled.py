@@ -284,28 +284,22 @@ class Scaled:
         """
         return Steps(self, start, image)
 
-    def rigorous_bound(self, n_products):
-        """Bound the spectral radius; see `probing.rigorous_bound`.
+    def bounds(self):
+        """Bound the spectral radius ever closer; see `probing.rigorous_bound`.
 
-        Parameters
-        ----------
-        n_products : int
-            Products with |S|.
-
-        Returns
-        -------
+        Yields
+        ------
         float
-            The least quotient of Collatz and Wielandt.
+            The least quotient of Collatz and Wielandt, after one product with |S| more.
         """
         n = self.shape[0]
         x, y, u = np.ones(n), np.empty(n), self.scale.copy()
         bound = np.inf
-        for k in range(n_products):
-            if k:
-                self.run(self.library.spread, bound, self.scale, x, y, u)
+        while True:
             self.run(self.library.magnify, *self.arrays, self.scale, u, x, y, self.sums)
             bound = min(bound, float(self.sums.max()))
-        return bound
+            yield bound
+            self.run(self.library.spread, bound, self.scale, x, y, u)
 
     def find_offsets(self, limit):
         """Return the offsets of the diagonals that hold entries.

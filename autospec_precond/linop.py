@@ -165,13 +165,10 @@ class PolynomialPreconditioner(LinearOperator):
         self._run = core(parts.stored, parts.polynomial, parts.kernel, parts.n_threads)
         self._order = kernels.block_order(parts.stored.kind, parts.kernel)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
-        left = parts.left
-        sizes = None if left is None else np.abs(left)  # of a general A they have signs
-        self._left_range = (1.0, 1.0) if left is None else (sizes.min(), sizes.max())
         # What the loops of `arrange` take: shared memory may be read-only.
         self._weights = tuple(
             None if scale is None else np.require(scale, np.float64, "CW")
-            for scale in (left, parts.right)
+            for scale in (parts.left, parts.right)
         )
         self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
@@ -549,6 +546,15 @@ class PolynomialPreconditioner(LinearOperator):
             out[...] = projected(out, null)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
+
+    @functools.cached_property
+    def _left_range(self):
+        """The least and the largest modulus of the scaling."""
+        left = self._parts.left
+        if left is None:
+            return 1.0, 1.0
+        sizes = np.abs(left)  # of a general A they have signs
+        return sizes.min(), sizes.max()
 
     def _range_factors(self, part):
         """Return powers of two, one per column, that bring it into float32's range."""

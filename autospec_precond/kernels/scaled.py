@@ -157,6 +157,7 @@ class Scaled:
         self.ranges = ranges.balanced(indptr, n_threads, cpu_setup.BLOCK)
         self.sums = np.empty(-(-n // cpu_setup.BLOCK))
         self.n_products, self.table, self.repeats = 0, None, False
+        self._scratch = None
 
     def __call__(self, x):
         """Return S x for a vector in double precision."""
@@ -254,7 +255,22 @@ class Scaled:
         n = self.shape[0]
         image, gaps = np.empty(n, self.double), np.empty(self.sums.size, self.double)
         self.run(self.library.pair, *self.arrays, self.scale, X, image, gaps)
+        self._scratch = X
         return image, np.sum(gaps)
+
+    def scratch(self):
+        """Return memory for two vectors: once that of `pair`, else new.
+
+        Returns
+        -------
+        ndarray, shape (2, n)
+            In double precision, with any content. To touch new pages takes as long as
+            some products with a small matrix.
+        """
+        memory, self._scratch = self._scratch, None
+        if memory is None:
+            memory = np.empty(2 * self.shape[0], self.double)
+        return memory.reshape(2, -1)
 
     @property
     def pattern(self):

@@ -28,8 +28,8 @@ class Steps:
         self.scaled = scaled
         self.image = image
         self.v = np.array(start, scaled.double) if image is None else start
-        self.w, self.before = np.empty_like(self.v), np.empty_like(self.v)
-        self.u = np.empty_like(self.v)
+        self.w = np.empty_like(self.v)
+        self.before, self.u = scaled.scratch()
         self.length, self.length_before, self.first = 1.0, 1.0, True
 
     def norm(self):

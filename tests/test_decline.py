@@ -242,3 +242,29 @@ def test_the_short_way_through_matvec_is_the_long_one(rng):
     for other in (x[:, None], x.astype(np.float32), x.astype(complex)):
         assert M.matvec(other).shape == np.shape(other)
         assert np.allclose(np.ravel(M.matvec(other)), M.matvec(np.ravel(other)))
+
+
+@given(
+    n=st.integers(1, 10**6),
+    per_row=st.integers(3, 80),
+    kind=st.sampled_from(["dia", "csr"]),
+    reduction=st.floats(1e-12, 2.0),
+    k=st.integers(1, 12),
+)
+def test_what_hardly_pays_does_not_pay_with_twice_the_iterations(
+    n, per_row, kind, reduction, k
+):
+    costs = costs_of(n, per_row, kind)
+    if cost.hardly_pays(costs, k, reduction, lambda degree: 24):
+        plain = cost.iterations_from(k, reduction, np.inf)
+        times = cost.predict(costs, 2 * plain, k, lambda degree: 24)
+        assert min(times, key=lambda degree: sum(times[degree])) == 0
+
+
+def test_a_small_system_is_declined_by_its_first_steps():
+    A = sp.csr_array(poisson2d(30) + 0.2 * sp.eye_array(900))
+    M = ap.make(A)
+    assert M.degree == 0
+    assert M.probe.n_steps <= 4
+    assert f"declined after {M.probe.n_steps} steps" in str(M.report)
+    assert ap.make(poisson2d(300)).degree > 0

@@ -260,3 +260,43 @@ def test_the_scale_of_a_does_not_matter(scale):
     dense = scale * (M @ np.eye(n))
     assert np.abs(dense - dense.T).max() <= 1e-6 * np.abs(dense).max()
     assert np.linalg.eigvalsh(0.5 * (dense + dense.T)).min() > 0
+
+
+def easy(n=600):
+    """Of both signs, not symmetric to zero: MINRES makes headway in each step."""
+    rng = np.random.default_rng(3)
+    values = np.where(rng.random(n) < 0.1, -1.0, 1.0) * rng.uniform(1, 1.5, n)
+    P = rng.permutation(n)
+    A = sp.diags_array(values) + 0.1 * (poisson1d(n) - 2 * sp.eye_array(n))
+    return sp.csr_array(sp.csr_array(A)[P][:, P])
+
+
+def test_an_easy_system_is_declined_after_three_steps(rng):
+    A = easy()
+    M = ap.make(A, solver="minres")
+    assert M.degree == 0
+    assert M.probe.n_steps == 3
+    assert M.report.n_products == 4  # two for symmetry, of which one is the first step
+    told = ap.make(A, solver="minres", assume_a="her")
+    assert (told.probe.n_steps, told.report.n_products) == (3, 3)
+    b = rng.standard_normal(A.shape[0])
+    x, _ = minres(A, b, M=M, rtol=1e-10)
+    assert np.linalg.norm(b - A @ x) <= 1e-7 * np.linalg.norm(b)
+
+
+def test_a_hard_system_is_not_declined_by_a_glance():
+    A = poisson2d(150, shift=-0.5137)
+    M = ap.make(A, solver="minres")
+    assert M.degree > 0
+    assert M.probe.n_steps == 12
+
+
+@pytest.mark.parametrize("word", ["row", "column"])
+def test_an_empty_row_is_refused_by_its_number(word):
+    A = sp.csr_array(poisson1d(50) - 2 * sp.eye_array(50)).tolil()
+    A[17, :] = 0
+    if word == "column":
+        A[17, 16] = 1.0
+        A[:, 17] = 0
+    with pytest.raises(ValueError, match=f"no entry in {word} 17"):
+        ap.make(sp.csr_array(A))

@@ -7,6 +7,7 @@ from problems import Product, poisson1d, poisson2d, with_spectrum
 from scipy.sparse.linalg import cg, minres
 
 import autospec_precond as ap
+from autospec_precond import nullspace
 
 N = 300
 
@@ -174,3 +175,37 @@ def test_nan_in_nan_out():
     x = np.ones(N)
     x[5] = np.nan
     assert np.isnan(ap.make(path(N), degree=8) @ x).any()
+
+
+@pytest.mark.parametrize("k", [1, 3, 12])
+@pytest.mark.parametrize("kinds", ["dd", "dD", "DD"])
+def test_the_base_alone_is_projected_on_both_sides(k, kinds, rng):
+    null, x = (
+        rng.standard_normal((N, columns))
+        + (kind == "D") * 1j * rng.standard_normal((N, columns))
+        for kind, columns in zip(kinds, (k, 1), strict=True)
+    )
+    null, x, d = np.linalg.qr(null)[0], x[:, 0], rng.uniform(0.1, 10, N)
+    P = np.eye(N) - null @ null.conj().T
+    assert np.allclose(nullspace.projected(x, null), P @ x, atol=1e-13)
+    y = nullspace.Sandwiched(d, null, x.dtype)(x)
+    assert y.dtype == x.dtype
+    assert np.allclose(y, P @ (d * (P @ x)), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_components", [1, 3, 12])
+def test_the_short_way_through_matvec_projects_too(n_components, rng):
+    A = graph(n_components)
+    M = ap.make(A, degree=0)
+    x = rng.standard_normal(N)
+    expected = (M @ x[:, None])[:, 0]
+    assert np.allclose(M.matvec(x), expected, atol=1e-13)
+    assert np.isnan(M.matvec(np.full(N, np.nan))).all()
+
+
+def test_a_singular_system_is_found_whichever_rows_are_sampled(rng):
+    for n in (200, 5000):
+        A = path(n).tolil()
+        A[n // 2 + 7, n // 2 + 7] += 1.0  # between the samples
+        assert "projected" not in str(ap.make(sp.csr_array(A), solver="minres").report)
+        assert "projected" in str(ap.make(path(n), solver="minres").report)

@@ -213,3 +213,24 @@ def test_a_probe_survives_json():
     assert vars(again).keys() == vars(probe).keys()
     assert all(np.array_equal(vars(again)[k], v) for k, v in vars(probe).items())
     assert again.cg_reduction == probe.cg_reduction
+
+
+def test_a_bound_that_stays_far_above_is_left():
+    A = ones_with_signs(200)
+    full = probing.rigorous_bound(A)
+    assert probing.bound_near(A, np.inf) == (full, probing.N_BOUND_PRODUCTS)
+    assert probing.bound_near(A, full) == (full, probing.N_BOUND_PRODUCTS)
+    bound, n_products = probing.bound_near(A, full / 1.5)
+    assert n_products == 2
+    assert bound >= full
+    M = ap.make(A, degree=4)
+    assert not M.certificate.high_is_rigorous
+    assert M.report.n_products == 2 + 12 + 2 + probing.n_check_products(4)
+
+
+def ones_with_signs(n):
+    """Positive definite; of the moduli the spectrum reaches twice as far."""
+    rng = np.random.default_rng(5)
+    B = sp.csr_array(sp.random_array((n, n), density=0.04, rng=rng))
+    B.data = np.sign(rng.standard_normal(B.data.size))
+    return sp.csr_array(B @ B.T + sp.eye_array(n))

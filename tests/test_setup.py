@@ -318,3 +318,24 @@ def test_long_sums_are_made_by_parts(n, dtype, monkeypatch, rng):
     assert sum(sizes) == n
     assert found == pytest.approx(usual(x, y), rel=1e-12, abs=1e-12 * n)
     assert sums.norm(x) == pytest.approx(np.sqrt(usual(x, x).real), rel=1e-13)
+
+
+def test_steps_take_over_the_memory_of_the_test_of_symmetry(rng):
+    A = poisson2d(20)
+    S = scaled.Scaled(A, 1 / np.sqrt(A.diagonal()), 1)
+    x, y = rng.standard_normal((2, A.shape[0]))
+    image, _ = S.pair(x, y)
+    expected = probing.lanczos(scaled.Scaled(A, S.scale, 1), x, 4)
+    for _ in range(2):  # the second finds it gone
+        found = probing.lanczos(S, x.copy(), 4, image=image.copy())
+        assert np.allclose(found[0], expected[0], rtol=1e-12)
+        assert np.allclose(found[2], expected[2], atol=1e-10)
+    first, second = S.scratch(), S.scratch()
+    assert not np.shares_memory(first, second)
+
+
+def test_a_random_vector_has_no_small_entries():
+    x = operands.random_vector(np.random.default_rng(1), 1001)
+    assert x.shape == (1001,)
+    assert 0.5 <= np.abs(x).min() <= np.abs(x).max() <= 1.5
+    assert abs(x.mean()) < 0.1

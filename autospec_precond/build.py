@@ -134,7 +134,7 @@ def make(
 
     Notes
     -----
-    Spends 2 products with A on a test of symmetry, 12 on the probe, 4 on a rigorous
+    Spends 2 products with A on a test of symmetry, 12 on the probe, 2 to 4 on a rigorous
     bound of the spectrum where A is explicit, and about 22 (degree + 5 above degree
     16) on a self-check where that bound is not the tighter one; one more on a glance
     before the probe, from 2000 rows on. For an A of a million entries and more these

@@ -41,6 +41,7 @@ _FEW = 8  # null vectors of which four copies are no memory to speak of
 # Vectors that start at the same offset within a page make a step 10 to 20 % slower: loads
 # wait for stores to addresses that look the same.
 _PAD = 96
+_LINE = 64  # bytes of a line of the cache
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,9 @@ class PolynomialPreconditioner(LinearOperator):
         self._weights = tuple(
             None if scale is None else np.require(scale, np.float64, "CW")
             for scale in (parts.left, parts.right)
+        )
+        self._has_panels = parts.inner is None and kernels.has_panels(
+            parts.stored.kind, parts.kernel, self._vector_dtype, self.degree
         )
         self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.
@@ -509,6 +513,32 @@ class PolynomialPreconditioner(LinearOperator):
         # Rows first: (n, ...) of a vector, a block or a stack, all one block here.
         sources = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in sources]
         targets = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in targets]
+        for parts in self._panels(sources, targets):
+            self._pass(*parts, n_threads)
+        if null is not None:
+            out[...] = projected(out, null)
+        if n_threads > 1:  # again: it may have taken longer than BLAS is held
+            blas.hold()
+
+    def _panels(self, sources, targets):
+        """Yield what one run of the kernel takes: parts of x and of out, and a width.
+
+        All at once, with a width of None, or a few columns, side by side in scratch.
+        """
+        if not self._has_panels or all(part.ndim == 1 for part in sources):
+            yield sources, targets, None
+            return
+        dtype = self._vector_dtype
+        for source, target in zip(sources, targets, strict=True):
+            for place in np.ndindex(source.shape[1:-1]):
+                block = source[:, *place], target[:, *place]
+                for first, last, width in kernels.panels(source.shape[-1], dtype):
+                    columns = slice(first, last) if width > 1 else first
+                    yield *([part[:, columns]] for part in block), None if width == 1 else width
+
+    def _pass(self, sources, targets, width, n_threads):
+        """Scale columns into the scratch, run the kernel, scale out of it."""
+        n = self.shape[0]
         rest = sources[0].shape[1:]
         shape = (n, len(sources), *rest)
         places = self._parts.stored.places
@@ -518,14 +548,21 @@ class PolynomialPreconditioner(LinearOperator):
         ]
         n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
         factors = [self._range_factors(part) for part in sources]
-        with self._workspace(n_columns) as (start, *work):
-            view = start.reshape(shape)
+        padded = width is not None and width > n_columns
+        with self._workspace(n_columns if width is None else width, width) as (
+            start,
+            *work,
+        ):
+            given = start[:, :n_columns] if padded else start
+            if padded:
+                start[:, n_columns:] = 0
+            view = given.reshape(shape)
             for j, part in enumerate(sources):
                 if places is None:
                     _scaled(part, scales[0], factors[j], view[:, j], n_threads)
                 else:
                     weights = self._weights[0]
-                    arrange.scatter(part, weights, factors[j], start, j, places, n_threads)
+                    arrange.scatter(part, weights, factors[j], given, j, places, n_threads)
             if self._parts.inner is not None:
                 image = self._parts.inner(start)
                 largest = float(np.abs(image).max(initial=0.0))
@@ -534,6 +571,8 @@ class PolynomialPreconditioner(LinearOperator):
             else:
                 inside = 1.0
             result = self._run(start, work, n_threads)
+            if padded:
+                result = result[:, :n_columns]
             view = result.reshape(shape)
             for j, part in enumerate(targets):
                 back = inside / self._parts.stored.unit / factors[j]
@@ -542,10 +581,6 @@ class PolynomialPreconditioner(LinearOperator):
                 else:
                     weights = self._weights[1]
                     arrange.gather(result, j, weights, back, part, places, n_threads)
-        if null is not None:
-            out[...] = projected(out, null)
-        if n_threads > 1:  # again: it may have taken longer than BLAS is held
-            blas.hold()
 
     @functools.cached_property
     def _left_range(self):
@@ -597,21 +632,25 @@ class PolynomialPreconditioner(LinearOperator):
             )
 
     @contextlib.contextmanager
-    def _workspace(self, n_columns):
+    def _workspace(self, n_columns, width=None):
         """Lend three scratch arrays, (n,) or (n, k) in the order that the kernel takes."""
         n = self.shape[0]
-        size = n * n_columns
         try:
             buffer = self._pool.pop()
         except IndexError:
             buffer = np.empty(0, self._vector_dtype)
-        stride = size + _PAD
-        if buffer.size < 3 * stride:
-            buffer = np.empty(3 * stride, self._vector_dtype)
+        # Rows of a panel begin where lines of the cache do.
+        line = _LINE // self._vector_dtype.itemsize
+        size = n * n_columns
+        stride = -(-(size + _PAD) // line) * line
+        if buffer.size < 3 * stride + line:
+            buffer = np.empty(3 * stride + line, self._vector_dtype)
+        first = -buffer.ctypes.data % _LINE // self._vector_dtype.itemsize
         shape = (n,) if n_columns == 1 else (n, n_columns)
+        order = self._order if width is None else "C"
         try:
-            parts = [buffer[k * stride : k * stride + size] for k in range(3)]
-            yield [part.reshape(shape, order=self._order) for part in parts]
+            starts = (first + k * stride for k in range(3))
+            yield [buffer[k : k + size].reshape(shape, order=order) for k in starts]
         finally:
             self._pool.append(buffer)
 

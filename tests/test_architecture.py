@@ -58,6 +58,7 @@ LAYERS = [
     "kernels.plans",
     "kernels.cpu_dia",
     "kernels.cpu_chunk",
+    "kernels.cpu_panel",
     "kernels.cpu_sell",
     "kernels.cpu_fields",
     "kernels.gpu",

@@ -9,6 +9,8 @@ __all__ = [
     "block_order",
     "check_threads",
     "choose_threads",
+    "has_panels",
+    "panels",
     "powers_per_sweep",
     "select",
     "warmup",
@@ -18,6 +20,7 @@ KERNELS = ("reference", "fused")
 
 # Modules by kind of `Stored`.
 _FUSED = {"csr": "cpu", "dia": "cpu_dia", "sell": "cpu_sell", "fields": "cpu_fields"}
+_PANELS = ("sell",)  # which take a few columns of a block side by side
 _SWEPT = ("dia", "sell", "fields")  # several products per sweep over the rows
 
 
@@ -90,6 +93,46 @@ def block_order(kind, kernel):
         'C' or 'F'.
     """
     return "F" if kind in _SWEPT and kernel == "fused" else "C"
+
+
+def has_panels(kind, kernel, dtype, degree):
+    """Say whether blocks are to be cut into panels, in C order, for a kernel.
+
+    Parameters
+    ----------
+    kind, kernel : str
+        Kind of `Stored`; kernel as `select` returns it.
+    dtype : dtype
+        Of the vectors.
+    degree : int
+        Products of one application.
+
+    Returns
+    -------
+    bool
+        True where the kernel takes the columns of a panel side by side.
+    """
+    return kind in _PANELS and kernel == "fused" and dtype.kind == "f" and degree > 0
+
+
+def panels(n_columns, dtype):
+    """Cut a block into panels.
+
+    Parameters
+    ----------
+    n_columns : int
+        Of the block.
+    dtype : dtype
+        Of the vectors.
+
+    Returns
+    -------
+    list of (int, int, int)
+        As `cpu_panel.cut` returns it.
+    """
+    from . import cpu_panel
+
+    return cpu_panel.cut(n_columns, cpu_panel.WIDEST[dtype.itemsize])
 
 
 def choose_threads(stored, kernel, n, degree, vector_bytes):

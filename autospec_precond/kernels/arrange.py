@@ -120,11 +120,18 @@ def flat(rows):
     Returns
     -------
     tuple of (ndarray, int, int), or None
-        None where the array is neither in C nor, as a block, in F order.
+        None where the array is neither in C order nor some rows and columns of a block
+        that goes forward through memory.
     """
     n = rows.shape[0]
     if rows.flags.c_contiguous:
         return rows.reshape(-1), rows.size // n, 1
     if rows.ndim == 2 and rows.flags.f_contiguous:
         return rows.T.reshape(-1), 1, n
+    if rows.ndim == 2 and rows.size and min(rows.strides) > 0:
+        steps = [step // rows.itemsize for step in rows.strides]
+        if [step * rows.itemsize for step in steps] == list(rows.strides):
+            last = sum((m - 1) * step for m, step in zip(rows.shape, steps, strict=True))
+            size, strides = (last + 1,), (rows.itemsize,)
+            return np.lib.stride_tricks.as_strided(rows, size, strides), *steps
     return None

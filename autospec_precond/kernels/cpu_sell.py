@@ -14,7 +14,7 @@ from numba.extending import overload
 
 from autospec_precond import threads
 
-from . import plans, reference, slices
+from . import cpu_panel, plans, reference, slices
 from .cpu import jit
 from .cpu_chunk import OPTIONS, chunk_step
 
@@ -24,6 +24,9 @@ _CHUNK, _SHIFT = slices.CHUNK, slices.SHIFT
 
 # Bytes of a row of a block that is taken at once.
 _COLUMN_BYTES = 16
+
+# Rows of a chunk that a panel takes at once: as many sums are on their way.
+_TOGETHER = (0,) * 4
 
 _INDEX = (np.uint16, np.uint32)
 _TYPES = ((np.float32, np.float32), (np.float32, np.float64), (np.float64, np.float64))
@@ -91,14 +94,62 @@ def _tile_levels(
                             y[i] = (c * x[i] + b * b1[i] - g * y[i]) + rest
 
 
+def _panel_levels(
+    columns, table, data, indices, factors, first, last, n, x, even, odd,
+    lo, hi, left, right, reach, n_powers, n_rows,
+):  # fmt: skip
+    """Do the same for a panel; `columns` is a tuple with one item per column."""
+    width = np.uint64(len(columns))
+    for k0 in range(first, last, n_powers):
+        k1 = min(k0 + n_powers, last)
+        done = (k0 - first) * reach
+        behind = (k1 - 1 - k0) * reach
+        begin = lo + left * done
+        end = hi - right * done + (1 - right) * behind
+        for front in range(begin, end, n_rows):
+            for k in range(k0, k1):
+                moved = (k - first) * reach
+                at = front - (k - k0) * reach
+                row = max(at, lo + left * moved)
+                stop = min(at + n_rows, hi - right * moved)
+                if row >= stop:
+                    continue
+                four = factors[k, 0], factors[k, 1], factors[k, 2], factors[k, 3]
+                b1 = x if k == 0 else (even if k % 2 else odd)
+                y = odd if k % 2 else even
+                if k < 2:  # scratch may hold a NaN, and 0 * NaN is not 0
+                    y[np.uint64(row) * width : np.uint64(stop) * width] = 0
+                for s in range(row // _CHUNK, stop // _CHUNK):
+                    for lane in range(0, _CHUNK, len(_TOGETHER)):
+                        cpu_panel.rows_set(
+                            columns, _TOGETHER, data, indices, table[s, 0] + lane, _CHUNK,
+                            table[s, 1], s * _CHUNK + lane, four, b1, x, y,
+                        )  # fmt: skip
+                    for r in range(table[s, 2], table[s + 1, 2]):
+                        cpu_panel.rows_add(
+                            columns, (0,), data, indices, table[r, 1], 1, table[r, 2],
+                            table[r, 0], four, b1, x, y,
+                        )  # fmt: skip
+                if stop % _CHUNK:  # the last rows of all, which fill no chunk
+                    for r in range(table[stop // _CHUNK, 2], table.shape[0]):
+                        cpu_panel.rows_set(
+                            columns, (0,), data, indices, table[r, 1], 1, table[r, 2],
+                            table[r, 0], four, b1, x, y,
+                        )  # fmt: skip
+
+
 _tile = jit(_tile_levels, {"contract"})
+_panel_tile = jit(_panel_levels, {"contract"})
 
 
 def apply(stored, factors, x, work, n_threads=1):
     """Compute p(S) x; see `autospec_precond.kernels.reference.apply`.
 
-    Blocks and scratch in F order, others are copied: each column is then a vector.
+    Panels (`cpu_panel`) in C order; other blocks and scratch in F order, or they are
+    copied: each column is then a vector.
     """
+    if all(map(cpu_panel.is_panel, (x, *work))):
+        return _apply_panel(stored, factors, x, work, n_threads)
     if x.ndim == 2 and not all(v.flags.f_contiguous for v in (x, *work)):
         block, *scratch = (np.asfortranarray(v) for v in (x, *work))
         work[0][...] = apply(stored, factors, block, scratch, n_threads)
@@ -133,6 +184,26 @@ def apply(stored, factors, x, work, n_threads=1):
     return work[(n_levels - 1) % 2]
 
 
+def _apply_panel(stored, factors, x, work, n_threads):
+    """Do so for a panel: threads share the rows."""
+    n, n_levels = len(x), len(factors)
+    factors = reference.typed(factors, x.dtype)
+    columns, vectors = (0,) * x.shape[1], [v.reshape(-1) for v in (x, *work)]
+    matrix = stored.slices, stored.data, stored.indices
+    reach, grain = plans.reach(stored), plans.grain(stored.kind)
+    row_bytes = plans.row_bytes(stored, n, x.nbytes // n)
+    plan = plans.plan(n, n_levels, reach, row_bytes, n_threads, grain)
+    way = (reach, plan.n_powers, plan.n_rows)
+    for first, last, phases in plan.rounds:
+        part = (columns, *matrix, factors, first, last, n, *vectors)
+        for tiles in phases:
+            if last == first + 1:
+                tiles = _even(stored.slices, n, n_threads)
+            tasks = [functools.partial(_panel_tile, *part, *tile, *way) for tile in tiles]
+            threads.run(tasks, n_threads)
+    return work[(n_levels - 1) % 2]
+
+
 def _even(table, n, n_threads):
     """Return tiles of about as many entries each."""
     n_chunks = n // _CHUNK
@@ -152,3 +223,11 @@ def warmup():
                 table, np.empty(0, values), np.empty(0, index), np.ones((1, 4), vectors),
                 0, 1, 1, x, x.copy(), x.copy(), 0, 1, 0, 0, 0, 1, _CHUNK,
             )  # fmt: skip
+            for width in cpu_panel.WIDTHS:
+                if width <= cpu_panel.WIDEST[x.itemsize]:
+                    x = np.ones(width, vectors)
+                    _panel_tile(
+                        (0,) * width, table, np.empty(0, values), np.empty(0, index),
+                        np.ones((1, 4), vectors), 0, 1, 1, x, x.copy(), x.copy(), 0, 1, 0,
+                        0, 0, 1, _CHUNK,
+                    )  # fmt: skip

@@ -506,7 +506,6 @@ class PolynomialPreconditioner(LinearOperator):
             x = projected(x, null)
         # Where BLAS is left alone its workers would spin on the cores of our threads.
         n_threads = self.n_threads if self.n_threads == 1 or blas.hold() else 1
-        n = self.shape[0]
         split = x.dtype.kind == "c" and self.dtype.kind != "c"
         sources = (x.real, x.imag) if split else (x,)
         targets = (out.real, out.imag) if split else (out,)
@@ -533,8 +532,8 @@ class PolynomialPreconditioner(LinearOperator):
             for place in np.ndindex(source.shape[1:-1]):
                 block = source[:, *place], target[:, *place]
                 for first, last, width in kernels.panels(source.shape[-1], dtype):
-                    columns = slice(first, last) if width > 1 else first
-                    yield *([part[:, columns]] for part in block), None if width == 1 else width
+                    columns = first if width is None else slice(first, last)
+                    yield *([part[:, columns]] for part in block), width
 
     def _pass(self, sources, targets, width, n_threads):
         """Scale columns into the scratch, run the kernel, scale out of it."""

@@ -127,7 +127,7 @@ def panels(n_columns, dtype):
 
     Returns
     -------
-    list of (int, int, int)
+    list of (int, int, int or None)
         As `cpu_panel.cut` returns it.
     """
     from . import cpu_panel

@@ -6,7 +6,6 @@ value are read once for all columns, and nothing is gathered. So panels have as 
 as fill one or two registers (`WIDTHS`); what is short of them is filled up with zeros.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -40,16 +39,16 @@ def cut(n_columns, most=WIDTHS[-1]):
 
     Returns
     -------
-    list of (int, int, int)
-        First column, last column and width of each panel, where the width is 1 for columns
-        that are better taken as vectors. No panel is more than a third padding.
+    list of (int, int, int or None)
+        First column, last column and width of each panel; no width for columns that are
+        better taken as vectors. No panel is more than a third padding.
     """
     panels, first = [], 0
     while first < n_columns:
         left = n_columns - first
         fits = [w for w in WIDTHS if w <= most and 3 * left >= 2 * w]
-        width = fits[-1] if fits else 1
-        panels.append((first, min(first + width, n_columns), width))
+        width = fits[-1] if fits else None
+        panels.append((first, min(first + (width or 1), n_columns), width))
         first = panels[-1][1]
     return panels
 
@@ -74,7 +73,7 @@ def is_panel(x):
 @intrinsic
 def rows_set(
     typing, columns, rows, data, indices, entry, stride, length, row, factors, b1, x, y
-):  # fmt: skip
+):  # fmt: skip  # numpydoc ignore=PR01
     """Set y <- c x + a S b1 + b b1 - g y on some rows that have as many entries each.
 
     The first two are tuples with one item per column and per row. Entry j of row
@@ -88,7 +87,7 @@ def rows_set(
 @intrinsic
 def rows_add(
     typing, columns, rows, data, indices, entry, stride, length, row, factors, b1, x, y
-):  # fmt: skip
+):  # fmt: skip  # numpydoc ignore=PR01
     """Set y <- y + a S b1 instead."""
     args = columns, rows, data, indices, entry, stride, length, row, factors, b1, x, y
     return types.void(*args), _generate(True)

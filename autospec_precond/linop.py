@@ -527,12 +527,12 @@ class PolynomialPreconditioner(LinearOperator):
         if not self._has_panels or all(part.ndim == 1 for part in sources):
             yield sources, targets, None
             return
-        dtype = self._vector_dtype
+        kind, dtype = self._parts.stored.kind, self._vector_dtype
         for source, target in zip(sources, targets, strict=True):
             for place in np.ndindex(source.shape[1:-1]):
                 block = source[:, *place], target[:, *place]
-                for first, last, width in kernels.panels(source.shape[-1], dtype):
-                    columns = first if width is None else slice(first, last)
+                for first, last, width in kernels.panels(source.shape[-1], kind, dtype):
+                    columns = first if last - first == 1 else slice(first, last)
                     yield *([part[:, columns]] for part in block), width
 
     def _pass(self, sources, targets, width, n_threads):

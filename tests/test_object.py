@@ -108,7 +108,7 @@ def test_scratch_is_not_pickled():
     M = ap.make(poisson2d(40), degree=4)
     before = len(pickle.dumps(M))
     M @ np.ones((1600, 50))
-    assert sum(buffer.nbytes for buffer in M._pool) > 10 * before
+    assert sum(buffer.nbytes for buffer in M._pool) > 2 * before
     assert len(pickle.dumps(M)) == before
 
 

@@ -20,7 +20,12 @@ KERNELS = ("reference", "fused")
 
 # Modules by kind of `Stored`.
 _FUSED = {"csr": "cpu", "dia": "cpu_dia", "sell": "cpu_sell", "fields": "cpu_fields"}
-_PANELS = ("sell",)  # which take a few columns of a block side by side
+_PANELS = (
+    "csr",
+    "dia",
+    "fields",
+    "sell",
+)  # which take a few columns of a block side by side
 _SWEPT = ("dia", "sell", "fields")  # several products per sweep over the rows
 
 
@@ -115,13 +120,15 @@ def has_panels(kind, kernel, dtype, degree):
     return kind in _PANELS and kernel == "fused" and dtype.kind == "f" and degree > 0
 
 
-def panels(n_columns, dtype):
+def panels(n_columns, kind, dtype):
     """Cut a block into panels.
 
     Parameters
     ----------
     n_columns : int
         Of the block.
+    kind : str
+        Kind of `Stored`.
     dtype : dtype
         Of the vectors.
 
@@ -132,7 +139,7 @@ def panels(n_columns, dtype):
     """
     from . import cpu_panel
 
-    return cpu_panel.cut(n_columns, cpu_panel.WIDEST[dtype.itemsize])
+    return cpu_panel.cut(n_columns, kind, dtype)
 
 
 def choose_threads(stored, kernel, n, degree, vector_bytes):

@@ -15,7 +15,7 @@ import numpy as np
 
 from autospec_precond import threads
 
-from . import reference
+from . import cpu_panel, reference
 
 __all__ = ["apply", "default_threads", "jit", "warmup"]
 
@@ -118,8 +118,20 @@ def _block_step(indptr, indices, data, c, a, b, g, b1, x, own, b2, y):
                 y[i, q] += factor * b1[row, q]
 
 
+def _panel_step(columns, indptr, indices, data, c, a, b, g, first, b1, x, y):
+    """Do the same for a panel, from row `first` on; y is b2."""
+    for i in range(indptr.size - 1):
+        start = np.int64(indptr[i])
+        length = np.int64(indptr[i + 1]) - start
+        cpu_panel.rows_set(
+            columns, (0,), data, indices, start, 1, length, first + i, 0, (c, a, b, g),
+            b1, x, y,
+        )  # fmt: skip
+
+
 _vector = jit(_vector_step, {"contract", "reassoc"})
 _block = jit(_block_step, {"contract", "reassoc"})
+_panel = jit(_panel_step, {"contract"})
 
 
 def default_threads():
@@ -135,6 +147,8 @@ def default_threads():
 
 def apply(stored, factors, x, work, n_threads=1):
     """Compute p(S) x; see `autospec_precond.kernels.reference.apply`."""
+    if all(map(cpu_panel.is_panel, (x, *work))):
+        return _apply_panel(stored, factors, x, work, n_threads)
     y, spare = work
     # Signed indices would get a wrap-around test per entry: 2 to 3 times slower.
     unsigned = np.dtype(f"u{stored.indices.itemsize}")
@@ -162,6 +176,26 @@ def apply(stored, factors, x, work, n_threads=1):
     return b1
 
 
+def _apply_panel(stored, factors, x, work, n_threads):
+    """Do so for a panel."""
+    unsigned = np.dtype(f"u{stored.indices.itemsize}")
+    indptr, indices = stored.indptr.view(unsigned), stored.indices.view(unsigned)
+    cuts = _cuts(stored.indptr, n_threads)
+    columns, (v, y, spare) = (0,) * x.shape[1], (array.reshape(-1) for array in (x, *work))
+    b1 = v
+    for k, (c, a, b, g) in enumerate(reference.typed(factors, x.dtype)):
+        if k < 2:  # scratch may hold a NaN, and 0 * NaN is not 0
+            y[...] = 0
+        rest = indices, stored.data, c, a, b, g
+        tasks = (
+            functools.partial(_panel, columns, indptr[lo : hi + 1], *rest, lo, b1, v, y)
+            for lo, hi in cuts
+        )
+        threads.run(tasks, n_threads)
+        b1, y, spare = y, spare, y
+    return work[(len(factors) - 1) % 2]
+
+
 def _cuts(indptr, n_threads):
     """Return ranges of rows with as many entries, but for one row, in each."""
     n = indptr.size - 1
@@ -178,3 +212,8 @@ def warmup():
             factors = [np.empty(0, vectors).real.dtype.type(1)] * 4
             for step, shape in ((_vector, (1,)), (_block, (1, 1))):
                 step(*matrix, *factors, *(np.ones(shape, vectors) for _ in range(5)))
+            if factors[0].dtype != vectors:  # complex
+                continue
+            for width in cpu_panel.widths("csr", vectors):
+                panels = (np.ones(width, vectors) for _ in range(3))
+                _panel((0,) * width, *matrix, *factors, 0, *panels)

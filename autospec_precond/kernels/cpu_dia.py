@@ -18,7 +18,7 @@ from numba.extending import overload
 
 from autospec_precond import threads
 
-from . import diagonals, plans, reference
+from . import cpu_panel, diagonals, plans, reference
 from .cpu import jit
 
 __all__ = ["apply", "warmup"]
@@ -30,6 +30,9 @@ _PASS = 16
 # Bytes of a row of a block that is taken at once. Of 16 columns of float32, 4 or 8 at once
 # took 0.5 ns per row, product and column, and all of them 0.9: they fill the cache.
 _COLUMN_BYTES = 16
+
+# Rows that a panel takes at once: as many sums are on their way.
+_TOGETHER = (0,) * 4
 
 _TYPES = ((np.float32, np.float32), (np.float32, np.float64), (np.float64, np.float64))
 
@@ -132,15 +135,72 @@ def _tile_levels(
                     row = edge
 
 
+def _panel_levels(
+    columns, D, base, offset, mirror, factors, first, last, n, x, even, odd,
+    lo, hi, left, right, reach, n_powers, n_rows,
+):  # fmt: skip
+    """Do the same for a panel; `columns` is a tuple with one item per column."""
+    width = np.uint64(len(columns))
+    p = np.empty_like(base)
+    q = np.empty_like(base)
+    for k0 in range(first, last, n_powers):
+        k1 = min(k0 + n_powers, last)
+        done = (k0 - first) * reach
+        behind = (k1 - 1 - k0) * reach
+        begin = lo + left * done
+        end = hi - right * done + (1 - right) * behind
+        for front in range(begin, end, n_rows):
+            for k in range(k0, k1):
+                moved = (k - first) * reach
+                at = front - (k - k0) * reach
+                row = max(at, lo + left * moved)
+                stop = min(at + n_rows, hi - right * moved)
+                four = factors[k, 0], factors[k, 1], factors[k, 2], factors[k, 3]
+                b1 = x if k == 0 else (even if k % 2 else odd)
+                y = odd if k % 2 else even
+                if k < 2 and row < stop:  # scratch may hold a NaN
+                    y[np.uint64(row) * width : np.uint64(stop) * width] = 0
+                while row < stop:
+                    edge = stop
+                    for j in range(offset.size):
+                        o = offset[j]
+                        turn = -o if o < 0 else n - o
+                        if row < turn < edge:
+                            edge = turn
+                        inside = 0 <= row + o < n
+                        p[j] = base[j] + row
+                        if mirror[j]:
+                            p[j] += o if inside else n + o
+                        q[j] = row + o if inside else row
+                    panel_stretch(columns, D, p, q, edge - row, row, four, b1, x, y)
+                    row = edge
+
+
+def _panel_stretch(columns, D, p, q, size, row, four, b1, x, y):
+    """Set y <- c x + a S b1 + b b1 - g y on a stretch of rows of a panel."""
+    whole = size - size % len(_TOGETHER)
+    for r in range(0, whole, len(_TOGETHER)):
+        cpu_panel.streams_set(
+            columns, _TOGETHER, D, p, q, p.size, r, row + r, four, b1, x, y
+        )
+    for r in range(whole, size):
+        cpu_panel.streams_set(columns, (0,), D, p, q, p.size, r, row + r, four, b1, x, y)
+
+
+panel_stretch = jit(_panel_stretch, _FLAGS)
 _tile = jit(_tile_levels, _FLAGS)
+_panel_tile = jit(_panel_levels, _FLAGS)
 
 
 def apply(stored, factors, x, work, n_threads=1):
     """Compute p(S) x; see `autospec_precond.kernels.reference.apply`.
 
-    Blocks and scratch in F order; others are copied. Each column is then a vector, and
+    Panels (`cpu_panel`) in C order; other blocks and scratch in F order, or they are
+    copied. Each column is then a vector, and
     while it is computed the rows of the matrix are in the cache for the next.
     """
+    if all(map(cpu_panel.is_panel, (x, *work))):
+        return _apply_panel(stored, factors, x, work, n_threads)
     if x.ndim == 2 and not all(v.flags.f_contiguous for v in (x, *work)):
         block, *scratch = (np.asfortranarray(v) for v in (x, *work))
         work[0][...] = apply(stored, factors, block, scratch, n_threads)
@@ -175,6 +235,15 @@ def apply(stored, factors, x, work, n_threads=1):
                     tasks.clear()
     threads.run(tasks, n_threads)
     return work[(n_levels - 1) % 2]
+
+
+def _apply_panel(stored, factors, x, work, n_threads):
+    """Do so for a panel: threads share the rows."""
+    matrix = (0,) * x.shape[1], stored.data.reshape(-1), *_streams(stored)
+    common = *matrix, reference.typed(factors, x.dtype)
+    vectors = [v.reshape(-1) for v in (x, *work)]
+    plans.run(_panel_tile, stored, len(x), len(factors), common, vectors, n_threads)
+    return work[(len(factors) - 1) % 2]
 
 
 def _groups(n_diagonals):
@@ -213,4 +282,12 @@ def warmup():
                 *_groups(n_diagonals), np.zeros(1, values), zeros, zeros,
                 zeros.astype(np.bool_), np.ones((1, 4), vectors), 0, 1, 1, x, x.copy(),
                 x.copy(), 0, 1, 0, 0, 0, 1, 1,
+            )  # fmt: skip
+    for values, vectors in _TYPES:
+        for width in cpu_panel.widths("dia", vectors):
+            x = np.ones(width, vectors)
+            _panel_tile(
+                (0,) * width, np.zeros(1, values), zeros, zeros, zeros.astype(np.bool_),
+                np.ones((1, 4), vectors), 0, 1, 1, x, x.copy(), x.copy(), 0, 1, 0, 0, 0,
+                1, 1,
             )  # fmt: skip

@@ -123,18 +123,18 @@ def _panel_levels(
                     for lane in range(0, _CHUNK, len(_TOGETHER)):
                         cpu_panel.rows_set(
                             columns, _TOGETHER, data, indices, table[s, 0] + lane, _CHUNK,
-                            table[s, 1], s * _CHUNK + lane, four, b1, x, y,
+                            table[s, 1], s * _CHUNK + lane, _SHIFT, four, b1, x, y,
                         )  # fmt: skip
                     for r in range(table[s, 2], table[s + 1, 2]):
                         cpu_panel.rows_add(
                             columns, (0,), data, indices, table[r, 1], 1, table[r, 2],
-                            table[r, 0], four, b1, x, y,
+                            table[r, 0], _SHIFT, four, b1, x, y,
                         )  # fmt: skip
                 if stop % _CHUNK:  # the last rows of all, which fill no chunk
                     for r in range(table[stop // _CHUNK, 2], table.shape[0]):
                         cpu_panel.rows_set(
                             columns, (0,), data, indices, table[r, 1], 1, table[r, 2],
-                            table[r, 0], four, b1, x, y,
+                            table[r, 0], _SHIFT, four, b1, x, y,
                         )  # fmt: skip
 
 
@@ -186,22 +186,13 @@ def apply(stored, factors, x, work, n_threads=1):
 
 def _apply_panel(stored, factors, x, work, n_threads):
     """Do so for a panel: threads share the rows."""
-    n, n_levels = len(x), len(factors)
-    factors = reference.typed(factors, x.dtype)
-    columns, vectors = (0,) * x.shape[1], [v.reshape(-1) for v in (x, *work)]
-    matrix = stored.slices, stored.data, stored.indices
-    reach, grain = plans.reach(stored), plans.grain(stored.kind)
-    row_bytes = plans.row_bytes(stored, n, x.nbytes // n)
-    plan = plans.plan(n, n_levels, reach, row_bytes, n_threads, grain)
-    way = (reach, plan.n_powers, plan.n_rows)
-    for first, last, phases in plan.rounds:
-        part = (columns, *matrix, factors, first, last, n, *vectors)
-        for tiles in phases:
-            if last == first + 1:
-                tiles = _even(stored.slices, n, n_threads)
-            tasks = [functools.partial(_panel_tile, *part, *tile, *way) for tile in tiles]
-            threads.run(tasks, n_threads)
-    return work[(n_levels - 1) % 2]
+    n = len(x)
+    matrix = (0,) * x.shape[1], stored.slices, stored.data, stored.indices
+    common = *matrix, reference.typed(factors, x.dtype)
+    vectors = [v.reshape(-1) for v in (x, *work)]
+    even = _even(stored.slices, n, n_threads)
+    plans.run(_panel_tile, stored, n, len(factors), common, vectors, n_threads, even)
+    return work[(len(factors) - 1) % 2]
 
 
 def _even(table, n, n_threads):
@@ -223,11 +214,10 @@ def warmup():
                 table, np.empty(0, values), np.empty(0, index), np.ones((1, 4), vectors),
                 0, 1, 1, x, x.copy(), x.copy(), 0, 1, 0, 0, 0, 1, _CHUNK,
             )  # fmt: skip
-            for width in cpu_panel.WIDTHS:
-                if width <= cpu_panel.WIDEST[x.itemsize]:
-                    x = np.ones(width, vectors)
-                    _panel_tile(
-                        (0,) * width, table, np.empty(0, values), np.empty(0, index),
-                        np.ones((1, 4), vectors), 0, 1, 1, x, x.copy(), x.copy(), 0, 1, 0,
-                        0, 0, 1, _CHUNK,
-                    )  # fmt: skip
+            for width in cpu_panel.widths("sell", vectors):
+                x = np.ones(width, vectors)
+                _panel_tile(
+                    (0,) * width, table, np.empty(0, values), np.empty(0, index),
+                    np.ones((1, 4), vectors), 0, 1, 1, x, x.copy(), x.copy(), 0, 1, 0, 0,
+                    0, 1, _CHUNK,
+                )  # fmt: skip

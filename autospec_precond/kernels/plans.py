@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from autospec_precond import threads
+
 from . import fields, slices
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "powers_per_sweep",
     "reach",
     "row_bytes",
+    "run",
 ]
 
 # Bytes between two meetings of threads from which on these pay: a meeting takes 30
@@ -118,6 +121,39 @@ def plan(n, n_levels, reach, row_bytes, n_threads, grain=1):
         for first, last in itertools.pairwise(edges)
     )
     return Plan(n_powers, n_rows, rounds)
+
+
+def run(tile, stored, n, n_levels, common, vectors, n_threads, even=None):
+    """Run a kernel on the tiles of a plan, for a panel whose rows threads share.
+
+    Parameters
+    ----------
+    tile : callable
+        ``tile(*common, first, last, n, *vectors, *edges, reach, n_powers, n_rows)``.
+    stored : Stored
+        The operator.
+    n, n_levels : int
+        Rows, or nodes, and products.
+    common : tuple
+        Matrix and factors.
+    vectors : list of ndarray
+        Memory of x and scratch.
+    n_threads : int
+        Tiles that run at the same time.
+    even : list of tuple, optional
+        Tiles of equal work for a level on its own.
+    """
+    steps = reach(stored)
+    n_bytes = row_bytes(stored, n, vectors[0].nbytes // n)
+    chosen = plan(n, n_levels, steps, n_bytes, n_threads, grain(stored.kind))
+    way = steps, chosen.n_powers, chosen.n_rows
+    for first, last, phases in chosen.rounds:
+        part = *common, first, last, n, *vectors
+        for tiles in phases:
+            if even is not None and last == first + 1:
+                tiles = even
+            tasks = [functools.partial(tile, *part, *edges, *way) for edges in tiles]
+            threads.run(tasks, n_threads)
 
 
 def powers_per_sweep(n, n_levels, reach, row_bytes, grain=1):

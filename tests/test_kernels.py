@@ -212,7 +212,7 @@ def test_flags_of_the_compiled_kernels():
     assert {"_vector", "_block", "_short_row", "_long_row"} <= found.keys()
     for name, options in found.items():
         # Not True: that would delete what a NaN needs to come through.
-        in_order = name == "_short_row"
+        in_order = name in ("_short_row", "_panel")
         assert options["fastmath"] == (
             {"contract"} if in_order else {"contract", "reassoc"}
         )

@@ -41,6 +41,7 @@ _FEW = 8  # null vectors of which four copies are no memory to speak of
 # Vectors that start at the same offset within a page make a step 10 to 20 % slower: loads
 # wait for stores to addresses that look the same.
 _PAD = 96
+_TOGETHER = 64  # rows of a block that are compared at once
 _LINE = 64  # bytes of a line of the cache
 
 
@@ -512,30 +513,32 @@ class PolynomialPreconditioner(LinearOperator):
         # Rows first: (n, ...) of a vector, a block or a stack, all one block here.
         sources = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in sources]
         targets = [np.moveaxis(part, -2, 0) if x.ndim > 1 else part for part in targets]
-        for parts in self._panels(sources, targets):
+        factors = [self._range_factors(part) for part in sources]
+        for parts in self._panels(sources, factors, targets):
             self._pass(*parts, n_threads)
         if null is not None:
             out[...] = projected(out, null)
         if n_threads > 1:  # again: it may have taken longer than BLAS is held
             blas.hold()
 
-    def _panels(self, sources, targets):
-        """Yield what one run of the kernel takes: parts of x and of out, and a width.
+    def _panels(self, sources, factors, targets):
+        """Yield what one run of the kernel takes: parts of x, their factors, parts of out.
 
         All at once, with a width of None, or a few columns, side by side in scratch.
         """
         if not self._has_panels or all(part.ndim == 1 for part in sources):
-            yield sources, targets, None
+            yield sources, factors, targets, None
             return
         kind, dtype = self._parts.stored.kind, self._vector_dtype
-        for source, target in zip(sources, targets, strict=True):
+        for source, factor, target in zip(sources, factors, targets, strict=True):
             for place in np.ndindex(source.shape[1:-1]):
-                block = source[:, *place], target[:, *place]
                 for first, last, width in kernels.panels(source.shape[-1], kind, dtype):
-                    columns = first if last - first == 1 else slice(first, last)
-                    yield *([part[:, columns]] for part in block), width
+                    own = *place, first if last - first == 1 else slice(first, last)
+                    scaled = factor if np.ndim(factor) == 0 else factor[own]
+                    rows = slice(None), *own
+                    yield [source[rows]], [scaled], [target[rows]], width
 
-    def _pass(self, sources, targets, width, n_threads):
+    def _pass(self, sources, factors, targets, width, n_threads):
         """Scale columns into the scratch, run the kernel, scale out of it."""
         n = self.shape[0]
         rest = sources[0].shape[1:]
@@ -546,7 +549,6 @@ class PolynomialPreconditioner(LinearOperator):
             for scale in (self._parts.left, self._parts.right)
         ]
         n_columns = len(sources) * int(np.prod(rest, dtype=np.int64))
-        factors = [self._range_factors(part) for part in sources]
         padded = width is not None and width > n_columns
         with self._workspace(n_columns if width is None else width, width) as (
             start,
@@ -595,9 +597,7 @@ class PolynomialPreconditioner(LinearOperator):
         if part.dtype.kind in "biu" or np.empty(0, self._vector_dtype).real.itemsize > 4:
             return 1.0
         planes = _planes(part)
-        largest = np.max(
-            [np.maximum(p.max(axis=0), -p.min(axis=0)) for p in planes], axis=0
-        )
+        largest = np.max([_largest(plane) for plane in planes], axis=0)
         low, high = self._left_range
         inside = (largest * high < _SINGLE_RANGE) & (largest * low > 1 / _SINGLE_RANGE)
         if (inside | (largest == 0) | ~np.isfinite(largest)).all():
@@ -764,6 +764,20 @@ def _planes(x):
     return (x.real, x.imag) if x.dtype.kind == "c" else (x,)
 
 
+def _largest(x):
+    """Return the largest size of a number in each column."""
+    n_whole = 0
+    if x.ndim == 2 and x.flags.c_contiguous:
+        n_whole = x.shape[0] - x.shape[0] % _TOGETHER
+    if n_whole < _MANY:
+        return np.maximum(x.max(axis=0), -x.min(axis=0))
+    # NumPy compares row by row, and these are short: many of them as one.
+    rows = x[:n_whole].reshape(-1, _TOGETHER * x.shape[1])
+    ends = np.concatenate([rows.max(axis=0), rows.min(axis=0)]).reshape(-1, x.shape[1])
+    ends = np.concatenate([ends, x[n_whole:]])
+    return np.maximum(ends.max(axis=0), -ends.min(axis=0))
+
+
 def _scaled(x, scale, factor, out, n_threads):
     """Set out <- x scale factor, in double precision whatever the types are."""
     if n_threads > 1 and _is_plain(x, scale, factor, out):
@@ -806,13 +820,14 @@ def _is_plain(x, scale, factor, out):
 
 
 def _is_plain_block(x, scale, factor, out):
-    """Say the same of real blocks, in C or F order each."""
+    """Say the same of real blocks, which may be some columns of others."""
     return (
         scale is not None
         and scale.dtype == np.float64
         and np.ndim(factor) == 0
         and all(v.ndim == 2 and v.dtype in _PLAIN for v in (x, out))
-        and all(v.flags.c_contiguous or v.flags.f_contiguous for v in (x, out, scale))
+        and scale.flags.c_contiguous
+        and all(arrange.flat(v) is not None for v in (x, out))
     )
 
 

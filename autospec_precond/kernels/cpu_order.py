@@ -100,6 +100,15 @@ def _scatter(
     an empty scale is one.
     """
     scaled = scale.size > 0
+    if x_column == 1 and y_column == 1:
+        columns = range(np.uint64(factors.size))
+        for i in range(lo, hi):
+            weight = scale[i] if scaled else 1.0
+            source = np.uint64((i - first) * x_row)
+            target = np.uint64(places[i]) * np.uint64(y_row)
+            for q in columns:
+                y[target + q] = x[source + q] * (weight * factors[q])
+        return
     for begin in range(lo, hi, _TOGETHER):
         rows = range(np.uint64(begin), np.uint64(min(begin + _TOGETHER, hi)))
         for q in range(factors.size):
@@ -116,6 +125,15 @@ def _gather(
 ):  # fmt: skip
     """Do the reverse: rows lo to hi of x from their places in y."""
     scaled = scale.size > 0
+    if x_column == 1 and y_column == 1:
+        columns = range(np.uint64(factors.size))
+        for i in range(lo, hi):
+            weight = scale[i] if scaled else 1.0
+            source = np.uint64((i - first) * x_row)
+            target = np.uint64(places[i]) * np.uint64(y_row)
+            for q in columns:
+                x[source + q] = y[target + q] * (weight * factors[q])
+        return
     for begin in range(lo, hi, _TOGETHER):
         rows = range(np.uint64(begin), np.uint64(min(begin + _TOGETHER, hi)))
         for q in range(factors.size):

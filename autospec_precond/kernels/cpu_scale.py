@@ -32,6 +32,12 @@ def _scale_block(first, last, weights, factors, x, x_steps, out, out_steps):
     In tiles of rows: where one is in C and the other in F order, either would leave the
     cache between two entries of a line. 16 columns of 10⁶ rows take 40 % of NumPy's time.
     """
+    if x_steps[1] == 1 and out_steps[1] == 1:
+        for i in range(first, last):
+            source, target = np.uint64(i * x_steps[0]), np.uint64(i * out_steps[0])
+            for c in range(np.uint64(factors.size)):
+                out[target + c] = x[source + c] * (weights[i] * factors[c])
+        return
     for start in range(first, last, _TILE):
         stop = min(start + _TILE, last)
         for c in range(factors.size):

@@ -173,7 +173,7 @@ class PolynomialPreconditioner(LinearOperator):
             for scale in (parts.left, parts.right)
         )
         self._has_panels = parts.inner is None and kernels.has_panels(
-            parts.stored.kind, parts.kernel, self._vector_dtype, self.degree
+            parts.stored, parts.kernel, parts.shape[0], self.degree, self._vector_dtype
         )
         self._inverse = self._base_alone()
         # append and pop of a deque are atomic: a lock that no fork can leave locked.

@@ -9,7 +9,7 @@ from problems import poisson2d
 
 import autospec_precond as ap
 from autospec_precond import kernels
-from autospec_precond.kernels import cpu_panel, layout, plans, reference
+from autospec_precond.kernels import cpu_panel, plans, reference
 
 KINDS = ("csr", "dia", "fields", "sell")
 COLUMNS = (1, 2, 3, 7, 8, 16, 17, 64)
@@ -224,9 +224,21 @@ def test_columns_far_from_one_are_scaled_on_their_own(rng):
     assert np.abs(result / scales - plain).max() <= 1e-5 * np.abs(plain).max()
 
 
-def test_vectors_are_not_cut():
-    assert not kernels.has_panels("sell", "fused", np.dtype(np.complex128), 4)
-    assert not kernels.has_panels("sell", "reference", np.dtype(np.float64), 4)
-    assert not kernels.has_panels("dense", "reference", np.dtype(np.float64), 4)
-    assert not kernels.has_panels("sell", "fused", np.dtype(np.float64), 0)
-    assert kernels.has_panels("sell", "fused", layout.vector_dtype(np.float64, "mixed"), 4)
+def test_what_is_not_cut():
+    A = poisson2d(23).tocsr()
+    for given, dtype in (
+        ({"kernel": "reference"}, np.float64),
+        ({}, np.complex128),
+        ({"degree": 0}, np.float64),
+    ):
+        M = ap.make(A.astype(dtype), **{"degree": 4, "storage": "csr", **given})
+        assert not M._has_panels
+    assert ap.make(A, degree=4, storage="csr")._has_panels
+
+
+def test_diagonals_that_leave_the_cache_are_not_cut(monkeypatch):
+    S, float64 = stored("dia", np.float32), np.dtype(np.float64)
+    assert kernels.has_panels(S, "fused", 529, 16, float64)
+    monkeypatch.setattr(plans, "cache_size", lambda level: 0)
+    assert not kernels.has_panels(S, "fused", 529, 16, float64)
+    assert kernels.has_panels(stored("sell", np.float32), "fused", 615, 16, float64)

@@ -198,14 +198,14 @@ ap.warmup()
 from autospec_precond.kernels import cpu, cpu_cg, cpu_dia, cpu_inside, cpu_rows, cpu_scale
 
 compiled = {k: f for k, f in vars(cpu).items() if hasattr(f, "signatures")}
-assert len(compiled) == 5, compiled
+assert len(compiled) == 6, compiled
 for name, where in (("VECTOR", vars(cpu_cg.VECTOR)), ("BLOCK", vars(cpu_cg.BLOCK))):
     compiled |= {f"{name}.{k}": f for k, f in where.items()}
 for module in (cpu_inside, cpu_rows, cpu_scale):
     public = {k: vars(module)[k] for k in module.__all__}
     compiled |= {k: f for k, f in public.items() if hasattr(f, "signatures")}
 compiled["compact"] = cpu_cg.compact
-assert len(compiled) == 23, compiled
+assert len(compiled) == 24, compiled
 assert len(cpu_dia._tile.signatures) == 12, cpu_dia._tile.signatures
 
 def count():

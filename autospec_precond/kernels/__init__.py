@@ -100,24 +100,34 @@ def block_order(kind, kernel):
     return "F" if kind in _SWEPT and kernel == "fused" else "C"
 
 
-def has_panels(kind, kernel, dtype, degree):
+def has_panels(stored, kernel, n, degree, dtype):
     """Say whether blocks are to be cut into panels, in C order, for a kernel.
 
     Parameters
     ----------
-    kind, kernel : str
-        Kind of `Stored`; kernel as `select` returns it.
+    stored : Stored
+        The operator.
+    kernel : str
+        As `select` returns it.
+    n, degree : int
+        Rows, and products of one application.
     dtype : dtype
         Of the vectors.
-    degree : int
-        Products of one application.
 
     Returns
     -------
     bool
-        True where the kernel takes the columns of a panel side by side.
+        True where the kernel takes the columns of a panel side by side, and that pays.
     """
-    return kind in _PANELS and kernel == "fused" and dtype.kind == "f" and degree > 0
+    fused = stored.kind in _PANELS and kernel == "fused"
+    if not fused or dtype.kind != "f" or degree == 0:
+        return False
+    if stored.kind != "dia":
+        return True
+    from . import cpu_panel
+
+    widest = cpu_panel.widths(stored.kind, dtype)[-1]
+    return plans.stays(stored, n, degree, widest * dtype.itemsize)
 
 
 def panels(n_columns, kind, dtype):

@@ -139,7 +139,8 @@ class PolynomialPreconditioner(LinearOperator):
     Hermitian A both are D^(-1/2), and M is Hermitian and positive definite. It holds its
     own copy of an explicit A: when A changes, make it again. Several threads may apply one
     M, and a forked process may. An application allocates its result only; scratch vectors,
-    three per column, are kept for the next one.
+    three per column, are kept for the next one. Of a real block up to 16 columns are taken
+    at a time, except by some diagonals: scratch is then no more than 48 vectors.
 
     The type of a result is ``np.result_type(M.dtype, x.dtype)``.
 
@@ -371,8 +372,8 @@ class PolynomialPreconditioner(LinearOperator):
 
         Notes
         -----
-        ``degree`` products, each one sweep over A for all columns; allocates nothing of
-        the length of `x` from the second call with as many columns on.
+        ``degree`` products, each one sweep over A for up to 16 columns; allocates nothing
+        of the length of `x` from the second call with as many columns on.
         """
         x = np.asarray(x)
         n = self.shape[0]

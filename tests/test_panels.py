@@ -10,6 +10,7 @@ from problems import poisson2d
 import autospec_precond as ap
 from autospec_precond import kernels
 from autospec_precond.kernels import cpu_panel, plans, reference
+from autospec_precond.linop import _largest
 
 KINDS = ("csr", "dia", "fields", "sell")
 COLUMNS = (1, 2, 3, 7, 8, 16, 17, 64)
@@ -222,6 +223,14 @@ def test_columns_far_from_one_are_scaled_on_their_own(rng):
     scales = np.array([1e-40, 1e-30, 1e-10, 1.0, 1e10, 1e30, 1e38, 1e100])
     plain, result = M @ x, M @ (x * scales)
     assert np.abs(result / scales - plain).max() <= 1e-5 * np.abs(plain).max()
+
+
+@pytest.mark.parametrize("n", [100, 20_011])
+@pytest.mark.parametrize("order", "CF")
+def test_largest_of_each_column(n, order, rng):
+    x = np.asarray(rng.standard_normal((n, 7)) * 10.0 ** np.arange(7), order=order)
+    x[n - 1, 2], x[n // 3, 3], x[5, 4] = -1e9, np.nan, -np.inf
+    assert np.array_equal(_largest(x), np.abs(x).max(axis=0), equal_nan=True)
 
 
 def test_what_is_not_cut():

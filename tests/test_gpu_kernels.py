@@ -243,6 +243,14 @@ def test_column_of_a_block_is_the_vector(emulated_device, rng):
     assert np.array_equal(results[0][:, 1], results[1])
 
 
+def test_second_vector_is_read_from_the_third_step_on(emulated_device, rng):
+    stored = moved(emulated_device, random_diagonals(rng, 9, [0, 1], "f4"))
+    given, *work = (emulated_device.asarray(np.ones(9)) for _ in range(3))
+    launch.apply(stored, random_factors(rng, 5), given, work)
+    names = [name for name, _, _ in emulated_device.log]
+    assert [name.endswith("true>") for name in names] == [False, False, True, True, True]
+
+
 def test_no_rows(emulated_device, rng):
     stored = Stored("csr", np.zeros(0, "f4"), np.zeros(0, np.int32), np.zeros(1, np.int32))
     assert check(emulated_device, stored, random_factors(rng, 2), np.zeros(0)).size == 0

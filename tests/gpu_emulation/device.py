@@ -200,7 +200,14 @@ def compiled(folder, code, names):
     if not library.exists():
         path = folder / f"{stem}.cpp"
         path.write_text(text)
-        flags = ["-std=c++17", "-O0", "-shared", "-fPIC", "-Wno-unknown-pragmas"]
+        flags = [
+            "-std=c++17",
+            "-O0",
+            "-shared",
+            "-fPIC",
+            "-pthread",
+            "-Wno-unknown-pragmas",
+        ]
         command = [COMPILER, *flags, "-o", str(library), str(path)]
         subprocess.run(command, check=True)
     return ctypes.CDLL(str(library))

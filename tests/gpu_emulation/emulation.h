@@ -9,13 +9,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #define __global__
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(threads)
-#define __shared__ static
+#define __shared__ static thread_local
 
 struct Index {
     unsigned x, y, z;
@@ -146,7 +147,11 @@ int launch(void (*kernel)(A...), const unsigned *grid, const unsigned *block, vo
     for (unsigned y = 0; y < grid[1]; ++y)
         for (unsigned x = 0; x < grid[0]; ++x) {
             blockIdx = {x, y, 0};
-            if (!run_block()) return 3;
+            bool done = false;
+            // A thread of its own, so that nothing of what the block before has left in
+            // shared memory stands in for what this one has still to write.
+            std::thread([&done] { done = run_block(); }).join();
+            if (!done) return 3;
         }
     return 0;
 }

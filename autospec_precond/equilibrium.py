@@ -4,6 +4,8 @@ Everything takes many unions at once: for one of them NumPy's calls cost far mor
 their arithmetic.
 """
 
+import functools
+
 import numpy as np
 
 __all__ = ["N_CELLS", "equilibrium", "place_roots"]
@@ -50,10 +52,8 @@ def equilibrium(intervals):
     # Between neighbouring ends lie intervals and gaps in turn; the axes of what follows
     # are (..., part, node).
     left, right = ends[..., :-1, None], ends[..., 1:, None]
-    x = left + (right - left) * _PARTS[np.arange(2 * count - 1) % 2]
-    # All ends but those of the part itself.
-    others = np.arange(2 * count - 2)[:, None]
-    others = others + 2 * (others >= np.arange(2 * count - 1))
+    parts, others = _pattern(count)
+    x = left + (right - left) * parts
     distances = x[..., None, :, :] - ends[..., others, None]
     density = 1 / np.sqrt(np.abs(distances.prod(-3)))
     # P = Π (x - zero) + Σ weight_j Π_{i≠j} (x - zero_i), one zero guessed per gap. With
@@ -77,6 +77,14 @@ def equilibrium(intervals):
             weight = scaled[..., j, :] / columns[..., j]
             size = size - weight[..., None] * inside[j]
     return np.abs(size) * density[..., ::2, :N_CELLS] / N_CELLS
+
+
+@functools.lru_cache
+def _pattern(count):
+    """Return the nodes of each part, and the ends that are not those of the part itself."""
+    number = np.arange(2 * count - 1)
+    others = np.arange(2 * count - 2)[:, None]
+    return _PARTS[number % 2], others + 2 * (others >= number)
 
 
 def place_roots(intervals, masses, counts):
@@ -110,6 +118,6 @@ def place_roots(intervals, masses, counts):
     number, count = np.repeat(number, flat), np.repeat(flat, flat)
     quantile = (np.arange(count.size) - first + 0.5) / count
     angle = np.interp(number + quantile, share, grid) - np.pi * number
-    left, right = intervals.reshape(-1, 2)[number].T
+    left, right = intervals[..., 0].ravel()[number], intervals[..., 1].ravel()[number]
     roots = 0.5 * (left + right) - 0.5 * (right - left) * np.cos(angle)
     return roots.reshape(*counts.shape[:-1], -1)

@@ -93,23 +93,26 @@ def of_candidates(x, high, degree, found):
         beginning of the next over `high`, the share of the roots in the lowest and in
         the highest interval, 1 where the roots are harmonic Ritz values.
     """
-    rows = np.array(
-        [
-            [
-                c.level,
-                len(c.counts),
-                *c.intervals.ravel()[:3].tolist(),
-                c.counts[0],
-                c.counts[-1],
-                c.harmonic,
-            ]
-            for c in found
-        ]
-    )
+    result = np.empty((len(found), x.size + size_candidate()))
+    result[:, : x.size] = x
+    result[:, x.size] = np.log2(degree + 1) / 5
+    rows = result[:, x.size + 1 :]
+    rows[:] = [
+        (
+            c.level,
+            len(c.counts),
+            c.intervals[0, 0],
+            c.intervals[0, 1],
+            c.intervals[1, 0],
+            c.counts[0],
+            c.counts[-1],
+            c.harmonic,
+        )
+        for c in found
+    ]
     rows[:, 2:5] = np.log10(rows[:, 2:5] / high)
     rows[:, 5:7] /= degree + 1
-    shared = np.append(x, np.log2(degree + 1) / 5)
-    return np.hstack([np.tile(shared, (len(found), 1)), rows])
+    return result
 
 
 def _cut(probe):

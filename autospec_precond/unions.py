@@ -6,6 +6,7 @@ interval. The positive ones have an odd number of roots below every gap: φ is n
 there, so that λp(λ) = 1 - φ is large but positive.
 """
 
+import bisect
 import functools
 import itertools
 import math
@@ -26,7 +27,7 @@ __all__ = [
 
 # Ratio of the ends of a gap from which on it counts, each giving one partition.
 _RATIOS = (10.0, 4.0, 2.0, 1.3, 1.15)
-_MOST_UNIONS = 16  # those of wide gaps; up to 40 would take two milliseconds
+_MOST_UNIONS = 16  # those of wide gaps; there may be 40
 _MOST_INTERVALS = 5
 _MOST_SPLITS = 6  # of the roots among the intervals, for each partition
 
@@ -92,21 +93,23 @@ def candidates(probe, low, degree):
     at once: NumPy's calls would cost far more than their arithmetic if each had its
     own.
     """
-    fitting = [union for union in partitions(probe, low) if 2 * len(union) <= degree + 2]
-    fitting = fitting[:_MOST_UNIONS]
-    if not fitting:
+    fits = (union for union in _unions(probe, low) if 2 * len(union) <= degree + 2)
+    unions = list(itertools.islice(fits, _MOST_UNIONS))
+    if not unions:
         return []
     # A union of fewer intervals than others repeats its last one. The last repetition
     # holds its roots, the other ones none.
-    sizes = np.array([len(union) for union in fitting])
-    most = sizes.max()
-    rows = np.minimum(np.arange(most), sizes[:, None] - 1)
-    intervals = np.concatenate(fitting)[rows + (np.cumsum(sizes) - sizes)[:, None]]
-    intervals /= probe.high  # products of differences stay in range
+    lengths = [len(union) for union in unions]
+    sizes, most = np.array(lengths), max(lengths)
+    whole = np.array([u + [u[-1]] * (most - len(u)) for u in unions])
+    fitting = [ends[:length] for ends, length in zip(whole, lengths, strict=True)]
+    intervals = whole / probe.high  # products of differences stay in range
     masses = np.empty((*intervals.shape[:2], N_CELLS))
-    for size in set(sizes.tolist()):
+    for size in sorted(set(lengths)):
         same = np.flatnonzero(sizes == size)
-        masses[same] = equilibrium(intervals[same, :size])[:, rows[same[0]]]
+        own = equilibrium(intervals[same, :size])
+        masses[same, :size] = own
+        masses[same, size:] = own[:, -1:]
     usable = np.isfinite(masses).all((1, 2)) & (masses.sum(-1) > 0).all(1)
     masses[~usable] = 1.0
     idle = np.arange(most - 1) >= sizes[:, None] - 1
@@ -132,10 +135,11 @@ def _adapted(probe, degree, intervals, fitting):
     roots = harmonic_ritz(probe, degree + 1) if degree + 1 < probe.n_steps else None
     if roots is None:
         return []
-    fits, counts = [], []
+    fits, counts, values = [], [], roots.tolist()
     for k, union in enumerate(fitting):
-        middles = np.sqrt(union[:-1, 1] * union[1:, 0]).tolist()
-        edges = [0, *np.searchsorted(roots, middles).tolist(), roots.size]
+        ends = union.tolist()
+        middles = [math.sqrt(a[1] * b[0]) for a, b in itertools.pairwise(ends)]
+        edges = [0, *(bisect.bisect_left(values, m) for m in middles), len(values)]
         own = tuple(b - a for a, b in itertools.pairwise(edges))
         if own[0] % 2 and min(own) > 0 and not any(count % 2 for count in own[1:]):
             fits.append(k)
@@ -253,16 +257,23 @@ def partitions(probe, low):
         Unions of 2 to 5 intervals, the last ending at `high`; without repetition. The
         lowest clusters are kept apart, joined, or left to the outer iteration.
     """
+    return [np.array(union) for union in _unions(probe, low)]
+
+
+def _unions(probe, low):
     theta = np.maximum(probe.ritz_values, 1e-14 * probe.high)
     norms = probe.residual_norms
-    below, above = np.maximum(theta - norms, 0.02 * theta), theta + norms
-    result, seen, last_cuts = [], set(), []
+    below = np.maximum(theta - norms, 0.02 * theta)[1:].tolist()
+    above = (theta + norms)[:-1].tolist()
+    theta, norms = theta.tolist(), norms.tolist()
+    seen, last_cuts = set(), []
     for ratio in _RATIOS:
-        cuts = (np.flatnonzero(below[1:] > ratio * above[:-1]) + 1).tolist()
+        pairs = enumerate(zip(below, above, strict=True), 1)
+        cuts = [k for k, (left, right) in pairs if left > ratio * right]
         if cuts == last_cuts:
             continue
         last_cuts = cuts
-        clusters = _clusters(theta.tolist(), norms.tolist(), probe.high, cuts)
+        clusters = _clusters(theta, norms, probe.high, cuts)
         for k in range(max(0, len(clusters) - _MOST_INTERVALS), len(clusters) - 1):
             if any(b[0] <= 1.02 * a[1] for a, b in itertools.pairwise(clusters[k:])):
                 continue
@@ -275,8 +286,7 @@ def partitions(probe, low):
                 full_key = round(10 * math.log(left / probe.high)), *key
                 if full_key not in seen:
                     seen.add(full_key)
-                    result.append(np.array([(left, right), *others]))
-    return result
+                    yield [(left, right), *others]
 
 
 def _clusters(theta, norms, high, cuts):
@@ -315,11 +325,14 @@ def _largest(points, roots):
 
 
 def _phi(points, roots):
-    # Roots first: NumPy multiplies along the first axis in whole rows.
-    factors = points * (1 / roots.T)[:, :, None]
+    # Roots first: NumPy multiplies along the first axis in whole rows. Of the others
+    # the longer one last.
+    inverse, flip = 1 / roots.T, points.shape[1] < points.shape[0]
+    factors = points.T.copy() * inverse[:, None] if flip else points * inverse[:, :, None]
     np.subtract(1, factors, out=factors)
     with np.errstate(over="ignore"):  # far above 1 is all that matters then
-        return factors.prod(0)
+        phi = factors.prod(0)
+    return phi.T if flip else phi
 
 
 def _is_positive_between(roots):

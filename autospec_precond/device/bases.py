@@ -55,28 +55,23 @@ class Scaled:
         """
         return Steps(self, start, image)
 
-    def rigorous_bound(self, n_products):
-        """Bound the spectral radius; see `probing.rigorous_bound`.
+    def bounds(self):
+        """Bound the spectral radius ever closer; see `probing.rigorous_bound`.
 
-        Parameters
-        ----------
-        n_products : int
-            Products with |S|.
-
-        Returns
-        -------
+        Yields
+        ------
         float
-            The least quotient of Collatz and Wielandt.
+            The least quotient of Collatz and Wielandt, after one product with |S| more.
         """
         xp = self.xp
         magnitude = Scaled(abs(self.operator), self.scale, xp, np.dtype(np.float64))
         x, bound = xp.ones(self.shape[0]), np.inf
-        for _ in range(n_products):
+        while True:
             y = magnitude(x)
             bound = min(bound, float(scalar((y / x).max())))
+            yield bound
             # Rows of very small quotients would make x leave the positive numbers.
             x = xp.maximum(y / bound, 1e-3 * x)
-        return bound
 
 
 @dataclass(frozen=True)

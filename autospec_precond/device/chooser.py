@@ -35,6 +35,12 @@ class DeviceChooser(Chooser):
         random = Random(self.based.operand.xp, np.random.default_rng(0))
         return random.standard_normal(self.based.n).astype(self.based.dtype)
 
+    def _noise(self):
+        if self.noise is None:
+            based = self.based
+            self.noise = self.rng.of_modulus_near_one(based.n, np.dtype(based.dtype))
+        return self.noise
+
     def _start_for_check(self):
         noise = self._noise()
         return self.last + 0.3 / norm(noise) * noise

@@ -63,7 +63,8 @@ def name_of(x):
     """
     if not is_on_device(x):
         return "cpu"
-    holder = x if hasattr(x, "device") else getattr(x, "data", None)
+    # The property `device` of CuPy's sparse matrices raises NotImplementedError.
+    holder = x.data if hasattr(x, "nnz") and hasattr(x, "data") else x
     number = getattr(getattr(holder, "device", None), "id", None)
     return "cuda" if number is None else f"cuda:{number}"
 

@@ -115,8 +115,15 @@ _KINDS = {
 @functools.cache
 def _shipped(kind):
     name = _KINDS[kind][0]
-    data = importlib.resources.files("autospec_precond.weights_data")
-    return _parse(data.joinpath(name).read_bytes(), name, kind)
+    return _parse(_weights().joinpath(name).read_bytes(), name, kind)
+
+
+def _weights():
+    """Return the folder of the weights: installed, or beside a source tree that is not."""
+    try:
+        return importlib.resources.files("autospec_precond.weights_data")
+    except ModuleNotFoundError:
+        return importlib.resources.files("autospec_precond").parent / "weights"
 
 
 def _parse(blob, name, kind=FORMAT):

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from autospec_precond.kernels import reference
-from autospec_precond.kernels.gpu import graph, launch
+from autospec_precond.kernels.gpu import graph, launch, source
 from autospec_precond.kernels.layout import Stored
 
 SIZES = [1, 2, 31, 33, 1000]  # around warps, and several blocks of threads
@@ -150,6 +150,28 @@ def test_diagonals(emulated_device, rng, n, columns, half):
     check(emulated_device, stored, random_factors(rng, 5), numbers(rng, shape, "f4"))
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("per_thread", [1, 4])
+def test_diagonals_away_from_the_ends(emulated_device, rng, monkeypatch, per_thread, half):
+    """A block of threads inside asks nothing; those at both ends ask for each entry."""
+    monkeypatch.setattr(source, "_MANY_ROWS", 0 if per_thread == 4 else 10**9)
+    n = 3 * 256 * per_thread + 17
+    stored = random_diagonals(rng, n, [-100, -10, 0, 1, 10, 256], "f4", half)
+    check(emulated_device, stored, random_factors(rng, 3), numbers(rng, n, "f4"))
+
+
+def test_a_row_of_several_chunks(emulated_device, rng):
+    """Rows of a thread block with more entries than it holds at a time; empty ones, too."""
+    lengths = rng.integers(0, 4, 2100)
+    lengths[[3, 700, 2099]] = 2100, 1500, 2000
+    lengths[256:512] = 0
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    indices = np.concatenate([np.sort(rng.permutation(2100)[:k]) for k in lengths])
+    data = numbers(rng, indices.size, "f4") / 8
+    stored = Stored("csr", data, indices.astype(np.int32), indptr)
+    check(emulated_device, stored, random_factors(rng, 3), numbers(rng, 2100, "f4"))
+
+
 @pytest.mark.parametrize(("values", "dtype"), TYPES)
 def test_diagonals_of_all_types(emulated_device, rng, values, dtype):
     stored = random_diagonals(rng, 45, [-30, -1, 2, 44], values)
@@ -233,7 +255,7 @@ def test_nan_stays_where_it_is(emulated_device, rng):
 
 
 def test_column_of_a_block_is_the_vector(emulated_device, rng):
-    """By diagonals to the last bit: one kernel makes both."""
+    """By diagonals: the same sums in the same order."""
     stored = moved(emulated_device, random_diagonals(rng, 70, [-9, 0, 4], "f4"))
     factors, x = random_factors(rng, 4), numbers(rng, (70, 3), "f8")
     results = []

@@ -35,10 +35,21 @@ TYPES = [
 ]
 FORMS = {
     "csr": [(1,), (2,), (4,), (8,), (16,), (32,)],
-    "dia": [(1, False), (5, False), (4, True), (27, False), (14, True), (128, False)],
+    "dia": [
+        (d, half, rows)
+        for d, half in (
+            (1, False),
+            (5, False),
+            (4, True),
+            (27, False),
+            (14, True),
+            (128, False),
+        )
+        for rows in (1, 4)
+    ],
     "bsr": [(size,) for size in source.BLOCK_SIZES],
 }
-USUAL = {"csr": (8,), "dia": (4, True), "bsr": (3,)}
+USUAL = {"csr": (8,), "dia": (4, True, 4), "bsr": (3,)}
 
 
 @functools.cache
@@ -51,7 +62,8 @@ def steps():
         for (form, (values, dtype, factors)), indices, block, second in itertools.product(
             cases, ("i4", "i8"), (False, True), (False, True)
         ):
-            form = () if block and kind == "csr" else form
+            if block and kind != "bsr":
+                form = form[:-1]
             given = kind, values, indices, dtype, factors, block
             names.add(source.step(*given, form=form, second=second))
     return tuple(sorted(names))
@@ -126,7 +138,7 @@ def test_threads_of_a_block_agree():
 
 
 @pytest.mark.parametrize(
-    ("mean", "lanes"), [(0, 1), (2, 1), (3, 2), (5, 4), (7, 4), (27, 16), (81, 32)]
+    ("mean", "lanes"), [(0, 1), (7, 1), (9, 2), (27, 4), (81, 16), (999, 32)]
 )
 def test_threads_per_row(mean, lanes):
     assert source.lanes(mean) == lanes

@@ -95,15 +95,20 @@ class Plan:
         pitch = stored.data.shape[1]
         far = int(np.abs(offsets).max(initial=0))
         # Rows plus offsets, and rows of threads behind the last, stay within the type.
-        small = max(n, pitch) + far + source.BLOCK < 2**31
+        per_thread = source.rows(n)
+        small = max(n, pitch) + far + source.BLOCK * per_thread < 2**31
         indices = np.int32 if small else np.int64
-        form = (offsets.size, bool(stored.half))
         # An array of one entry is passed by value.
         by_value = np.zeros((), [("at", indices, (offsets.size,))])
         by_value["at"] = offsets
-        grid, block = _tiles(n, self.columns)
-        given = indices(n), np.int32(self.columns), indices(pitch), by_value, stored.data
-        return indices, form, grid, block, given
+        form = (offsets.size, bool(stored.half))
+        given = indices(pitch), by_value, stored.data
+        if self.columns > 1:
+            grid, block = _tiles(n, self.columns)
+            return indices, form, grid, block, (indices(n), np.int32(self.columns), *given)
+        grid = (_quotient(n, source.BLOCK * per_thread),)
+        form = (*form, per_thread)
+        return indices, form, grid, (source.BLOCK,), (indices(n), indices(far), *given)
 
     def _bsr(self, n):
         stored = self.stored

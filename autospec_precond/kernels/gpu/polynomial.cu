@@ -187,21 +187,52 @@ __device__ __forceinline__ void finish_step(
     y[i] = result;
 }
 
-// Rows, LANES threads each.
+// Rows, LANES threads each. The entries of the rows of a thread block lie side by side: all
+// its threads load EACH of them at a time, none waiting for another, and leave the products
+// in shared memory, where the rows are summed. Threads that follow their own row instead
+// wait for row, index and entry in turn: 48 % of the bandwidth of a copy on an H200.
 template <class V, class X, class I, class F, int LANES, bool SECOND>
 __global__ void __launch_bounds__(BLOCK) csr_step(
     I n, const I *__restrict__ indptr, const I *__restrict__ indices,
     const V *__restrict__ values, F c, F a, F b, F g, const X *__restrict__ x,
     const X *__restrict__ b1, const X *b2, X *y)
 {
-    const I row = I(blockIdx.x) * (BLOCK / LANES) + I(threadIdx.x / LANES);
+    constexpr int ROWS = BLOCK / LANES;
+    constexpr int EACH = sizeof(X) > 8 ? 4 : 8;
+    constexpr int CHUNK = BLOCK * EACH;
+    __shared__ X products[CHUNK];
+    const I first = I(blockIdx.x) * ROWS;
+    const I row = first + I(threadIdx.x / LANES);
     const int lane = threadIdx.x % LANES;
-    // No thread leaves before the shuffles: all lanes of a warp must take part.
     const bool inside = row < n;
-    const I stop = inside ? indptr[row + 1] : I(0);
+    const I end = indptr[n - first < ROWS ? n : first + ROWS];
+    const I start = inside ? indptr[row] : end, stop = inside ? indptr[row + 1] : end;
     X sum{};
-    for (I j = inside ? indptr[row] + lane : I(0); j < stop; j += LANES)
-        sum = mad(Wide<X, V>::of(values[j]), b1[indices[j]], sum);
+    for (I at = indptr[first]; at < end;) {
+        const int count = end - at < CHUNK ? int(end - at) : CHUNK;
+        I column[EACH];
+        V value[EACH];
+#pragma unroll
+        for (int e = 0; e < EACH; ++e) {
+            const int k = e * BLOCK + threadIdx.x;
+            if (k < count) {
+                column[e] = indices[at + k];
+                value[e] = values[at + k];
+            }
+        }
+#pragma unroll
+        for (int e = 0; e < EACH; ++e) {
+            const int k = e * BLOCK + threadIdx.x;
+            if (k < count) products[k] = mad(Wide<X, V>::of(value[e]), b1[column[e]], X{});
+        }
+        __syncthreads();
+        const int from = start > at ? (start - at < count ? int(start - at) : count) : 0;
+        const int to = stop > at ? (stop - at < count ? int(stop - at) : count) : 0;
+        for (int k = from + lane; k < to; k += LANES) sum = sum + products[k];
+        if (end - at <= CHUNK) break;
+        at += CHUNK;
+        __syncthreads();  // nobody may overwrite what others have still to read
+    }
     for (int by = LANES / 2; by > 0; by /= 2) sum = sum + shuffle_down(sum, by, LANES);
     if (inside && lane == 0) finish_step<SECOND>(size_t(row), c, a, b, g, x, b1, b2, y, sum);
 }
@@ -231,19 +262,16 @@ struct Offsets {
     I at[D];
 };
 
-// Diagonals; with HALF those above the main one stand for those below it, too.
-template <class V, class X, class I, class F, int D, bool HALF, bool SECOND>
-__global__ void __launch_bounds__(BLOCK) dia_step(
-    I n, int columns, I pitch, Offsets<I, D> offsets, const V *__restrict__ values, F c, F a,
-    F b, F g, const X *__restrict__ x, const X *__restrict__ b1, const X *b2, X *y)
+// Row `row` of the product, anywhere. Without branches, so that all loads are on their way
+// before the first sum. Outside the matrix a zero multiplies the entry of b1 that the row
+// reads anyway.
+template <class V, class X, class I, int D, bool HALF>
+__device__ __forceinline__ X dia_row(
+    I n, I row, int columns, int column, I pitch, const Offsets<I, D> &offsets,
+    const V *__restrict__ values, const X *__restrict__ b1)
 {
-    const I row = I(blockIdx.x) * I(blockDim.y) + I(threadIdx.y);
-    const int column = blockIdx.y * blockDim.x + threadIdx.x;
-    if (row >= n || column >= columns) return;
     using W = typename Wide<X, V>::type;
     X sum{};
-    // Without branches, so that all loads are on their way before the first sum. Outside
-    // the matrix a zero multiplies the entry of b1 that the row reads anyway.
 #pragma unroll(D <= 32 ? D : 8)
     for (int d = 0; d < D; ++d) {
         const I offset = offsets.at[d];
@@ -260,6 +288,62 @@ __global__ void __launch_bounds__(BLOCK) dia_step(
             sum = mad(left ? again : W{}, below, sum);
         }
     }
+    return sum;
+}
+
+// Diagonals; with HALF those above the main one stand for those below it, too. A thread
+// takes ROWS rows, BLOCK apart: one address serves them all, and away from the first and
+// the last `far` rows nothing has to be asked. `far` is the largest modulus of an offset.
+template <class V, class X, class I, class F, int D, bool HALF, int ROWS, bool SECOND>
+__global__ void __launch_bounds__(BLOCK) dia_step(
+    I n, I far, I pitch, const Offsets<I, D> offsets, const V *__restrict__ values, F c, F a,
+    F b, F g, const X *__restrict__ x, const X *__restrict__ b1, const X *b2, X *y)
+{
+    const I first = I(blockIdx.x) * (BLOCK * ROWS);
+    const I row = first + I(threadIdx.x);
+    if (first >= far && first + BLOCK * ROWS + far <= n) {
+        X sum[ROWS] = {};
+#pragma unroll(D <= 16 ? D : 4)
+        for (int d = 0; d < D; ++d) {
+            const I offset = offsets.at[d];
+            const V *diagonal = values + size_t(d) * size_t(pitch) + row;
+            const X *other = b1 + (row + offset);
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r)
+                sum[r] = mad(Wide<X, V>::of(diagonal[r * BLOCK]), other[r * BLOCK], sum[r]);
+            if (HALF && offset != 0) {
+                const V *mirrored = diagonal - offset;
+                const X *below = b1 + (row - offset);
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r)
+                    sum[r] =
+                        mad(Wide<X, V>::of(mirrored[r * BLOCK]), below[r * BLOCK], sum[r]);
+            }
+        }
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r)
+            finish_step<SECOND>(size_t(row) + r * BLOCK, c, a, b, g, x, b1, b2, y, sum[r]);
+        return;
+    }
+#pragma unroll 1
+    for (int r = 0; r < ROWS; ++r) {
+        const I i = row + I(r * BLOCK);
+        if (i >= n) return;
+        const X sum = dia_row<V, X, I, D, HALF>(n, i, 1, 0, pitch, offsets, values, b1);
+        finish_step<SECOND>(size_t(i), c, a, b, g, x, b1, b2, y, sum);
+    }
+}
+
+template <class V, class X, class I, class F, int D, bool HALF, bool SECOND>
+__global__ void __launch_bounds__(BLOCK) dia_block_step(
+    I n, int columns, I pitch, const Offsets<I, D> offsets, const V *__restrict__ values,
+    F c, F a, F b, F g, const X *__restrict__ x, const X *__restrict__ b1, const X *b2, X *y)
+{
+    const I row = I(blockIdx.x) * I(blockDim.y) + I(threadIdx.y);
+    const int column = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= n || column >= columns) return;
+    const X sum =
+        dia_row<V, X, I, D, HALF>(n, row, columns, column, pitch, offsets, values, b1);
     const size_t i = size_t(row) * columns + column;
     finish_step<SECOND>(i, c, a, b, g, x, b1, b2, y, sum);
 }

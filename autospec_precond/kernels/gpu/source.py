@@ -14,6 +14,7 @@ __all__ = [
     "bare_bytes",
     "lanes",
     "polynomial_bytes",
+    "rows",
     "scale",
     "step",
     "step_bytes",
@@ -26,6 +27,8 @@ KINDS = ("csr", "dia", "bsr")
 BLOCK_SIZES = range(2, 7)  # of 'bsr'
 N_DIAGONALS = 128  # most, stored ones; offsets are a parameter, of 4096 bytes at most
 OPTIONS = ("--std=c++17",)
+
+_MANY_ROWS = 1 << 19
 
 _NAMES = {
     np.dtype(np.float16): "Half",
@@ -66,13 +69,28 @@ def lanes(mean_length):
     Returns
     -------
     int
-        A power of two, up to 32: about two entries for each, so that few of them idle and
-        adjacent threads read adjacent entries.
+        A power of two, up to 32, so that a thread block loads at most 8 entries per thread.
     """
     count = 1
-    while count < 32 and 2 * count < mean_length:
+    while count < 32 and 8 * count < mean_length:
         count *= 2
     return count
+
+
+def rows(n):
+    """Return how many rows a thread takes of 'dia'.
+
+    Parameters
+    ----------
+    n : int
+        Rows of the matrix.
+
+    Returns
+    -------
+    int
+        One where more would leave processors without work.
+    """
+    return 4 if n >= _MANY_ROWS else 1
 
 
 def step(kind, values, indices, dtype, factors, block, *, form=(), second=False):
@@ -85,10 +103,11 @@ def step(kind, values, indices, dtype, factors, block, *, form=(), second=False)
     values, indices, dtype, factors : dtype
         Types of the values, the indices, the vectors and the factors.
     block : bool
-        Whether it takes a block of columns; that for 'dia' takes either.
+        Whether it takes a block of columns.
     form : tuple
-        Constants of the kernel: threads per row of 'csr' and a vector; number of
-        diagonals stored and whether these are half of them; size of the blocks.
+        Constants of the kernel: threads per row of 'csr' for a vector; number of diagonals
+        stored, whether these are half of them and, for a vector, rows per thread; size of
+        the blocks.
     second : bool, optional
         Whether b2 is read.
 
@@ -97,7 +116,7 @@ def step(kind, values, indices, dtype, factors, block, *, form=(), second=False)
     str
         A template with its arguments.
     """
-    name = f"{kind}_block_step" if block and kind != "dia" else f"{kind}_step"
+    name = f"{kind}_block_step" if block else f"{kind}_step"
     types = [_NAMES[np.dtype(t)] for t in (values, dtype, indices, factors)]
     constants = [str(int(c)) if type(c) is int else _word(c) for c in (*form, second)]
     return f"{name}<{', '.join([*types, *constants])}>"

@@ -322,6 +322,36 @@ def test_vectors_of_conjugate_gradients(emulated_device, rng, dtype, n):
     assert np.allclose(p, wide[3] + beta * wide[2], **close)
 
 
+@pytest.mark.parametrize("dtype", ["f8", "c16"])
+def test_rows_of_a_log_move_down(emulated_device, rng, dtype):
+    log = numbers(rng, (9, 3), dtype)
+    there = emulated_device.asarray(log.copy())
+    launch.record(there)
+    assert np.array_equal(there.get()[1:], log[:-1])
+
+
+def test_launches_that_are_repeated_become_one(emulated_device, rng):
+    x = emulated_device.asarray(np.ones(40))
+    kernels = graph.Repeated(lambda: launch.scale(x, None, 2.0, x))
+    for _ in range(3):
+        kernels()
+    assert np.array_equal(x.get(), np.full(40, 8.0))
+    assert kernels.graph is not None
+
+
+def test_launches_are_repeated_where_capturing_is_refused(emulated_device, monkeypatch):
+    def refuse(self, *args):
+        raise RuntimeError("not permitted")
+
+    monkeypatch.setattr(type(emulated_device.cuda.Stream()), "begin_capture", refuse)
+    x = emulated_device.asarray(np.ones(40))
+    kernels = graph.Repeated(lambda: launch.scale(x, None, 2.0, x))
+    for _ in range(3):
+        kernels()
+    assert np.array_equal(x.get(), np.full(40, 8.0))
+    assert kernels.refusal == "not permitted"
+
+
 def test_conjugate_gradients_with_scalars_on_the_device(emulated_device, rng):
     n = 200
     A = sp.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(n, n)).tocsr()

@@ -146,6 +146,31 @@ class Plain:
         p *= (rho / before).astype(p.dtype)
         p += z
 
+    def record(self, log):
+        """Move the rows of a log down by one, so that the first is free.
+
+        Parameters
+        ----------
+        log : array, shape (k, 3)
+            The last row is lost.
+        """
+        log[1:] = log[:-1].copy()
+
+    def repeated(self, kernels):
+        """Return what starts some launches on the same arrays again and again.
+
+        Parameters
+        ----------
+        kernels : callable
+            Starts them on the current stream, and allocates nothing where it can.
+
+        Returns
+        -------
+        callable
+            Without arguments.
+        """
+        return kernels
+
 
 class Fused(Plain):
     """The kernels of `kernels.gpu`.
@@ -163,7 +188,7 @@ class Fused(Plain):
         super().__init__(xp)
         self.launch = importlib.import_module("autospec_precond.kernels.gpu.launch")
         self.graph = importlib.import_module("autospec_precond.kernels.gpu.graph")
-        for name in ("scale", "partials", "dot", "update", "direction"):
+        for name in ("scale", "partials", "dot", "update", "direction", "record"):
             setattr(self, name, getattr(self.launch, name))
 
     def applications(self, stored, factors):
@@ -211,13 +236,28 @@ class Fused(Plain):
             xp=self.xp,
         )
         factors = np.array([[0.0, 1.0, 0.0, 0.0]])
-        spare = self.xp.empty(matrix.shape[0], matrix.dtype)
+        plan = self.launch.Plan(stored, factors, matrix.dtype, (matrix.shape[0],))
 
         def _into(x, y):
             """Write A x into y."""
-            self.launch.apply(stored, factors, x, (y, spare))
+            plan.run(x, (y, y))
 
         return _into
+
+    def repeated(self, kernels):
+        """Return what starts some launches again and again: as a CUDA graph.
+
+        Parameters
+        ----------
+        kernels : callable
+            As for `Plain.repeated`.
+
+        Returns
+        -------
+        callable
+            Without arguments.
+        """
+        return self.graph.Repeated(kernels)
 
 
 def select(xp, kernel, caller):

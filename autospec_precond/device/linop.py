@@ -104,19 +104,47 @@ class Core:
         x, out : array, shape (n,) or (n, k)
             On the device; may be one.
         """
+        stream = gpu_runtime.stream(self.xp)
+        pool = self._pools[getattr(stream, "ptr", 0), x.shape]
+        try:
+            scratch = pool.pop()
+        except IndexError:
+            scratch = self.scratch(x.shape)
+        self.queue(x, out, scratch)
+        pool.append(scratch)
+
+    def scratch(self, shape):
+        """Return scratch for `queue`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the vector or block.
+
+        Returns
+        -------
+        list of array
+            Three of that shape.
+        """
+        return [self.xp.empty(shape, self.vector_dtype) for _ in range(3)]
+
+    def queue(self, x, out, scratch):
+        """Write M x into an array; kernels of ours allocate nothing for floating point.
+
+        Parameters
+        ----------
+        x, out : array, shape (n,) or (n, k)
+            On the device; may be one.
+        scratch : list of array
+            As `scratch` returns it.
+        """
         if x.dtype.kind == "c" and self.dtype.kind != "c":
-            self.apply_into(x.real, out.real)
-            self.apply_into(x.imag, out.imag)
+            self.queue(x.real, out.real, scratch)
+            self.queue(x.imag, out.imag, scratch)
             return
         if x.dtype.char not in "fdFD":
             x = x.astype(self.dtype)
-        parts, shape = self.parts, x.shape
-        stream = gpu_runtime.stream(self.xp)
-        pool = self._pools[getattr(stream, "ptr", 0), shape]
-        try:
-            start, *work = pool.pop()
-        except IndexError:
-            start, *work = (self.xp.empty(shape, self.vector_dtype) for _ in range(3))
+        parts, (start, *work) = self.parts, scratch
         back = 1 / parts.stored.unit
         if self.graph is not None:
             scales = parts.scale, 1.0, parts.scale, back
@@ -125,7 +153,6 @@ class Core:
             self.library.scale(x, parts.scale, 1.0, start)
             result = self._run(start, work)
             self.library.scale(result, parts.scale, back, out)
-        pool.append((start, *work))
 
     def apply(self, x):
         """Return M x.

@@ -117,10 +117,14 @@ class _Column:
             self.x[...] = x0 / self.unit
         self.r, self.p, self.q, self.z = (xp.zeros(b.shape, dtype) for _ in range(4))
         wide = np.dtype(np.complex128 if dtype.kind == "c" else np.float64)
-        # Of each step in a window: rho, energy, and the square of the residual.
-        self.log = xp.zeros((_LONGEST, 3), wide)
-        self.before = xp.zeros(1, wide)
+        # Of the last steps, the newest first: rho, energy, and the square of the residual.
+        self.log = xp.zeros((_LONGEST + 1, 3), wide)
         self.partial = self.library.partials(self.r)
+        self.scratch = core.scratch(b.shape)
+        self.step = self._step
+        if core.graph is not None and hasattr(core.parts.A, "tocsr"):
+            # One launch for an iteration: two dozen took longer than their kernels.
+            self.step = self.library.repeated(self._step)
         self.seen, self.result, self.column = seen, x, column
         self.eps = np.finfo(dtype).eps
         self.left = _LONGEST  # iterations, guessed
@@ -143,7 +147,7 @@ class _Column:
                 last = true
                 self.r[...] = self.z  # of b - A x
                 self.p[...] = 0
-                self.before[...] = 1.0  # of no effect: the first direction is M r
+                self.log[...] = 1.0  # of no effect: the first direction is M r
             if done >= maxiter:
                 return max(maxiter, 1)
             length = min(length, maxiter - done)
@@ -165,14 +169,14 @@ class _Column:
     def _window(self, length):
         """Make some iterations; return whether the end seems reached, and how many."""
         if length > 1:
-            kept = [v.copy() for v in (self.x, self.r, self.p, self.before)]
-            for k in range(length):
-                self._step(k)
+            kept = [v.copy() for v in (self.x, self.r, self.p, self.log)]
+            for _ in range(length):
+                self.step()
             rows = self._look(length)
             if np.isfinite(rows).all() and (rows > 0).all():
                 self.left = self._iterations_left(rows[:, 2])
                 return bool(np.sqrt(rows[-1, 2]) <= self.watch), length, 0
-            for v, saved in zip((self.x, self.r, self.p, self.before), kept, strict=True):
+            for v, saved in zip((self.x, self.r, self.p, self.log), kept, strict=True):
                 v[...] = saved
         for k in range(length):
             code, size = self._careful()
@@ -195,35 +199,34 @@ class _Column:
 
     def _look(self, length):
         """Bring the numbers of the last steps back: a handful, in one copy."""
-        log = self.log[:length]
-        return np.array(log.get().real, np.float64)
+        return np.array(self.log[:length].get().real, np.float64)[::-1]
 
-    def _first_half(self, k):
-        rho = self.log[k, 0:1]
-        self.core.apply_into(self.r, self.z)
+    def _first_half(self):
+        self.library.record(self.log)
+        rho, energy = self.log[0, 0:1], self.log[0, 1:2]
+        self.core.queue(self.r, self.z, self.scratch)
         self.library.dot(self.r, self.z, rho, self.partial)
-        self.library.direction(rho, self.before, self.z, self.p)
+        self.library.direction(rho, self.log[1, 0:1], self.z, self.p)
         self.product(self.p, self.q)
-        self.library.dot(self.p, self.q, self.log[k, 1:2], self.partial)
+        self.library.dot(self.p, self.q, energy, self.partial)
 
-    def _second_half(self, k):
-        given = self.log[k, 0:1], self.log[k, 1:2], self.p, self.q, self.x, self.r
-        self.library.update(*given, self.log[k, 2:3], self.partial)
-        self.before[...] = self.log[k, 0:1]
+    def _second_half(self):
+        given = self.log[0, 0:1], self.log[0, 1:2], self.p, self.q, self.x, self.r
+        self.library.update(*given, self.log[0, 2:3], self.partial)
 
-    def _step(self, k):
-        self._first_half(k)
-        self._second_half(k)
+    def _step(self):
+        self._first_half()
+        self._second_half()
 
     def _careful(self):
         """Make one iteration, looking before x is changed."""
-        self._first_half(0)
+        self._first_half()
         rho, energy = self._look(1)[0, :2]
         if not (rho > 0 and np.isfinite(rho)):
             return NOT_DEFINITE_M, np.inf
         if not (energy > 0 and np.isfinite(energy) and np.isfinite(rho / energy)):
             return NOT_DEFINITE_A, np.inf
-        self._second_half(0)
+        self._second_half()
         return 0, float(np.sqrt(self._look(1)[0, 2]))
 
     def _true_residual(self):

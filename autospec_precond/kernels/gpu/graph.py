@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from . import device, launch
 
-__all__ = ["Applications"]
+__all__ = ["Applications", "Repeated"]
 
 
 class Applications:
@@ -96,7 +96,7 @@ class Applications:
             kernels()
             _remember(self._graphs, key, None, self.limit)
             return
-        graph = self._graphs[key] or self._capture(cuda, kernels)
+        graph = self._graphs[key] or self._captured(cuda, kernels)
         if graph is None:
             kernels()
             return
@@ -112,22 +112,58 @@ class Applications:
             _remember(self._plans, key, plan, self.limit)
         return plan
 
-    def _capture(self, cuda, kernels):
-        """Return the graph, or None where the device refuses."""
-        # On a stream of its own: the legacy default stream cannot be captured.
-        stream = cuda.Stream(non_blocking=True)
-        try:
-            with stream:
-                stream.begin_capture()
-                try:
-                    kernels()
-                finally:
-                    graph = stream.end_capture()
-        except RuntimeError as error:  # of the driver and of the runtime, both
-            self.refusal = str(error)
-            return None
-        self.n_captured += 1
+    def _captured(self, cuda, kernels):
+        graph, self.refusal = _capture(cuda, kernels)
+        self.n_captured += graph is not None
         return graph
+
+
+class Repeated:
+    """Some launches that are made again and again, on the same arrays.
+
+    Parameters
+    ----------
+    kernels : callable
+        Starts them on the current stream and allocates nothing.
+
+    Notes
+    -----
+    The first call starts them one by one, which compiles what is new; from the second on
+    they are one launch.
+    """
+
+    def __init__(self, kernels):
+        self.kernels, self.graph, self.refusal, self.fresh = kernels, None, None, True
+
+    def __call__(self):
+        """Start all of them."""
+        cuda = device.cupy().cuda
+        if self.fresh or self.refusal or cuda.get_current_stream().is_capturing():
+            self.fresh = False
+            self.kernels()
+            return
+        if self.graph is None:
+            self.graph, self.refusal = _capture(cuda, self.kernels)
+            if self.graph is None:
+                self.kernels()
+                return
+        self.graph.launch()
+
+
+def _capture(cuda, kernels):
+    """Return the graph and None, or None and why the device refuses."""
+    # On a stream of its own: the legacy default stream cannot be captured.
+    stream = cuda.Stream(non_blocking=True)
+    try:
+        with stream:
+            stream.begin_capture()
+            try:
+                kernels()
+            finally:
+                graph = stream.end_capture()
+    except RuntimeError as error:  # of the driver and of the runtime, both
+        return None, str(error)
+    return graph, None
 
 
 def _remember(kept, key, value, limit):

@@ -9,7 +9,7 @@ from autospec_precond.kernels.reference import typed
 
 from . import device, source
 
-__all__ = ["Plan", "apply", "direction", "dot", "partials", "scale", "update"]
+__all__ = ["Plan", "apply", "direction", "dot", "partials", "record", "scale", "update"]
 
 _MOST_PARTIALS = 1024  # blocks that a vector is shared by: one block adds up their sums
 
@@ -223,6 +223,18 @@ def direction(rho, before, z, p):
     """
     (kernel,) = _vectors(z.dtype, "direction")
     kernel(*_spread(z.size), (np.int64(z.size), rho, before, z, p))
+
+
+def record(log):
+    """Move the rows of a log down by one, so that the first is free.
+
+    Parameters
+    ----------
+    log : cupy.ndarray, shape (k, 3)
+        In double precision, in C order; k is 85 at most. The last row is lost.
+    """
+    (kernel,) = _vectors(log.dtype, "record")
+    kernel((1,), (source.BLOCK,), (np.int32(log.shape[0]), log))
 
 
 def _vectors(dtype, *keys):

@@ -486,3 +486,14 @@ __global__ void __launch_bounds__(BLOCK) direction(
     for (long long i = (long long)(blockIdx.x) * BLOCK + threadIdx.x; i < n; i += all)
         p[i] = mad(beta, p[i], z[i]);
 }
+
+// Rows of three numbers move down by one: the first is free for the next iteration.
+template <class S>
+__global__ void __launch_bounds__(BLOCK) record(int rows, S *log)
+{
+    const int k = threadIdx.x;
+    const bool inside = k >= 3 && k < 3 * rows;
+    const S kept = inside ? log[k - 3] : S{};
+    __syncthreads();
+    if (inside) log[k] = kept;
+}

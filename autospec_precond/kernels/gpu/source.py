@@ -149,12 +149,12 @@ def vectors(dtype):
     Returns
     -------
     dict of str to str
-        'dot', 'total', 'update', 'direction'.
+        'dot', 'total', 'update', 'direction', 'record'.
     """
     name = _NAMES[np.dtype(dtype)]
     sums = _NAMES[np.result_type(dtype, np.float64)]
     pairs = {key: f"{key}<{name}, {sums}>" for key in ("dot", "update", "direction")}
-    return pairs | {"total": f"total<{sums}>"}
+    return pairs | {key: f"{key}<{sums}>" for key in ("total", "record")}
 
 
 def bare_bytes(stored, n):

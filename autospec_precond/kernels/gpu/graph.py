@@ -75,6 +75,7 @@ class Applications:
         plan = self._plan(start)
 
         def kernels():
+            """Start them one by one."""
             launch.scale(x, left, into, start)
             launch.scale(plan.run(start, work), right, back, out)
 

@@ -12,7 +12,7 @@ from problems import poisson1d
 from scipy.sparse.linalg import cg
 
 import autospec_precond as ap
-from autospec_precond import arrays
+from autospec_precond import arrays, probing
 
 
 def poisson2d(n, dtype=np.float64):
@@ -440,6 +440,86 @@ def test_what_is_not_cupy_s_is_on_the_host(x):
 def test_the_device_of_an_array_is_told(cupy):
     assert arrays.namespace(cupy.asarray([1.0])) is cupy
     assert arrays.name_of(standin.on_device(poisson2d(3))) == "cuda:0"
+
+
+@pytest.fixture
+def both(monkeypatch, request):
+    """NumPy in the place of CuPy, plain array operations, and kernels run on the host."""
+    pytest.importorskip("gpu_emulation.device", reason="no kernels to emulate here")
+    xp = standin.install(monkeypatch, kernels=request.getfixturevalue("emulated_device"))
+    from autospec_precond.device import kernels
+
+    return xp, kernels.Plain(xp), kernels.Fused(xp)
+
+
+def test_random_numbers_are_the_same_everywhere(both):
+    _, plain, fused = both
+    for n in (1, 300, 5000):
+        seed = np.uint64(2**63 - 1)
+        assert np.array_equal(host(plain.uniform(seed, n)), host(fused.uniform(seed, n)))
+
+
+@pytest.mark.parametrize("name", ["poisson", "float32", "complex"])
+def test_entries_and_diagonals_are_the_same_by_kernels(both, name, rng):
+    xp, plain, fused = both
+    A = standin.on_device(MATRICES[name])
+    n, double = A.shape[0], np.dtype("c16" if A.dtype.kind == "c" else "f8")
+    scale = xp.asarray(rng.uniform(0.5, 2.0, n))
+    for given in (scale, None):
+        expected, found = (k.entries(A, given, double) for k in (plain, fused))
+        assert np.allclose(host(found), host(expected), rtol=1e-15, atol=0)
+    seen = [xp.zeros(2 * n - 1, np.bool_) for _ in range(2)]
+    plain.mark(A, seen[0])
+    fused.mark(A, seen[1])
+    assert np.array_equal(host(seen[0]), host(seen[1]))
+    offsets = np.flatnonzero(host(seen[0])) - (n - 1)
+    number = np.zeros(2 * n - 1, np.int16)
+    kept = offsets[offsets >= 0]
+    number[kept + n - 1] = np.arange(1, kept.size + 1)
+    data = xp.zeros((kept.size, n), A.dtype)
+    fused.fill(A, found, 0.5, xp.asarray(number), data)
+    dense = MATRICES[name].toarray()
+    for row, offset in zip(host(data), kept, strict=True):
+        assert np.allclose(row[: n - offset], 0.5 * np.diagonal(dense, offset), rtol=1e-6)
+        assert not row[n - offset :].any()
+
+
+@pytest.mark.parametrize("name", ["poisson", "float32", "complex"])
+def test_probe_is_the_same_by_kernels(both, name, rng):
+    from autospec_precond.device import bases, operands
+
+    _, plain, fused = both
+    operand = operands.as_operand(standin.on_device(MATRICES[name]), "make")
+    n = operand.n
+    diagonal = operands.check_diagonal(operand, None, "make")
+    start = standin.as_device(rng.standard_normal(n).astype(operand.double))
+    found = []
+    for library in (plain, fused):
+        based = bases.build(operand, "jacobi", diagonal, library)
+        alpha, beta, last = probing.lanczos(based.product, start, 9)
+        image = based.product(start)
+        again = probing.lanczos(based.product, start, 4, image=image)
+        found.append(
+            [alpha, beta, host(last), *again[:2], probing.bound_near(based.quick, 9)]
+        )
+    for a, b in zip(*found, strict=True):
+        assert np.allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_probe_of_a_tiny_krylov_space_ends_by_kernels_too(both):
+    from autospec_precond.device import bases, operands
+
+    _, plain, fused = both
+    for scale in (1.0, 1e-200):
+        A = sp.csr_array(scale * sp.diags_array(np.repeat([1.0, 2.0, 5.0], 40)))
+        operand = operands.as_operand(standin.on_device(A), "make")
+        start = standin.as_device(np.ones(120))
+        for library in (plain, fused):
+            based = bases.build(operand, "none", None, library)
+            alpha, beta, last = probing.lanczos(based.product, start, 9)
+            assert len(alpha) == 3
+            assert beta[-1] == 0
+            assert not host(last).any()
 
 
 @pytest.mark.parametrize("storage", ["csr", "dia"])

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .vectors import Steps, scalar
+from .vectors import FusedSteps, Steps, scalar
 
-__all__ = ["Based", "Scaled", "build"]
+__all__ = ["Based", "Explicit", "Scaled", "build"]
 
 
 class Scaled:
@@ -63,15 +63,92 @@ class Scaled:
         float
             The least quotient of Collatz and Wielandt, after one product with |S| more.
         """
-        xp = self.xp
-        magnitude = Scaled(abs(self.operator), self.scale, xp, np.dtype(np.float64))
-        x, bound = xp.ones(self.shape[0]), np.inf
-        while True:
-            y = magnitude(x)
-            bound = min(bound, float(scalar((y / x).max())))
-            yield bound
-            # Rows of very small quotients would make x leave the positive numbers.
-            x = xp.maximum(y / bound, 1e-3 * x)
+        operator, double = abs(self.operator), np.dtype(np.float64)
+        magnitude = Scaled(operator, self.scale, self.xp, double)
+        return _bounds(magnitude, self.xp, self.shape[0])
+
+
+class Explicit:
+    """S times a vector where its entries are known: one launch.
+
+    Parameters
+    ----------
+    values : array, shape (nnz,)
+        Entries of S, in double precision.
+    matrix : csr_matrix
+        A, for its pattern.
+    library : kernels.Fused
+        The kernels.
+    """
+
+    def __init__(self, values, matrix, library):
+        self.values, self.matrix, self.library = values, matrix, library
+        self.dtype, self.shape, self.xp = values.dtype, matrix.shape, library.xp
+        self.plan = library.plan(values, matrix)
+
+    def __call__(self, x):
+        """Return S x."""
+        return self.less(x, 0.0, None)
+
+    def less(self, x, b, before):
+        """Return S x - b times another vector.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Of the type of S.
+        b : float
+            0 where there is none.
+        before : array, shape (n,), or None
+            The other.
+
+        Returns
+        -------
+        array, shape (n,)
+            A new one.
+        """
+        y = self.xp.empty(self.shape[0], self.dtype)
+        before = x if before is None else before
+        self.plan.step(np.array([0.0, 1.0, 0.0, b]), x, x, before, y)
+        return y
+
+    def steps(self, start, image=None):
+        """Begin Lanczos steps; see `probing.lanczos`.
+
+        Parameters
+        ----------
+        start : array, shape (n,)
+            Start vector.
+        image : array, shape (n,), optional
+            S times it.
+
+        Returns
+        -------
+        FusedSteps
+            The vectors of these steps.
+        """
+        return FusedSteps(self, start, image, self.library)
+
+    def bounds(self):
+        """Bound the spectral radius ever closer; see `probing.rigorous_bound`.
+
+        Yields
+        ------
+        float
+            The least quotient of Collatz and Wielandt, after one product with |S| more.
+        """
+        magnitude = Explicit(abs(self.values), self.matrix, self.library)
+        return _bounds(magnitude, self.xp, self.shape[0])
+
+
+def _bounds(magnitude, xp, n):
+    x, bound = xp.ones(n), np.inf
+    while True:
+        y = magnitude(x)
+        bound = min(bound, float(scalar((y / x).max())))
+        yield bound
+        # Rows of very small quotients would make x leave the positive numbers.
+        x = xp.maximum(y / bound, 1e-3 * x)
 
 
 @dataclass(frozen=True)
@@ -86,11 +163,14 @@ class Based:
         'none' or 'jacobi'.
     left : array, shape (n,), or None
         D^(-1/2), float64.
+    library : kernels.Plain
+        The kernels.
     """
 
     operand: Any
     name: str
     left: Any
+    library: Any
 
     inner, n_threads, n_scalings, is_congruent = None, None, 1, True
 
@@ -119,6 +199,8 @@ class Based:
     @functools.cached_property
     def product(self):
         """S in double precision."""
+        if self.operand.is_sparse and self.library.name == "fused":
+            return Explicit(self.values, self.operand.matrix, self.library)
         operator = self.operand.operator
         if self.operand.matrix is not None and operator.dtype != self.dtype:
             operator = operator.astype(self.dtype)
@@ -144,38 +226,15 @@ class Based:
             if self.left is not None:
                 S = self.left[:, None] * S * self.left
             return float(scalar(abs(S).max()))
-        return float(scalar(abs(self.values()).max()))
+        return float(scalar(abs(self.values).max()))
 
+    @functools.cached_property
     def values(self):
-        """Return the entries of S, row by row, of a sparse A.
-
-        Returns
-        -------
-        array, shape (nnz,)
-            In double precision.
-        """
-        matrix = self.operand.matrix
-        data = matrix.data.astype(self.dtype)
-        if self.left is not None:
-            data *= self.left[self.rows()]
-            data *= self.left[matrix.indices]
-        return data
-
-    def rows(self):
-        """Return the row of each entry of a sparse A.
-
-        Returns
-        -------
-        array of int, shape (nnz,)
-            Rising.
-        """
-        xp, matrix = self.operand.xp, self.operand.matrix
-        # `repeat` of CuPy takes no array of counts.
-        places = xp.arange(matrix.nnz, dtype=matrix.indptr.dtype)
-        return xp.searchsorted(matrix.indptr, places, side="right") - 1
+        """Entries of S, row by row, of a sparse A: in double precision."""
+        return self.library.entries(self.operand.matrix, self.left, self.dtype)
 
 
-def build(operand, base, diagonal):
+def build(operand, base, diagonal, library):
     """Make the based operator.
 
     Parameters
@@ -186,6 +245,8 @@ def build(operand, base, diagonal):
         'none' or 'jacobi'.
     diagonal : array, shape (n,), or None
         Positive; what 'jacobi' scales with.
+    library : kernels.Plain
+        The kernels.
 
     Returns
     -------
@@ -193,4 +254,4 @@ def build(operand, base, diagonal):
         Shares memory with A.
     """
     scale = None if base == "none" else 1.0 / operand.xp.sqrt(diagonal)
-    return Based(operand, base, scale)
+    return Based(operand, base, scale, library)

@@ -109,16 +109,14 @@ def choose(request, make_csr):
     """
     refuse(request)
     operand = request.operand
-    random = Random(operand.xp, request.rng)
-    based = _based(request)
+    library = kernels.select(operand.xp, request.kernel, "make")
+    random = Random(operand.xp, request.rng, library.uniform)
+    based = _based(request, library)
     least = 1.0 if based.name == "jacobi" and request.diagonal is None else 0.0
     spent, *seen = check_hermitian(operand, based, random, "make", least)
     filtering = request.solver == "lobpcg" and request.degree != 0
     precision = request.precision or "mixed"
-    library = kernels.select(operand.xp, request.kernel, "make")
-    stored = storage.store(
-        based, operand.dtype, precision, make_csr, request.storage, library.most_diagonals
-    )
+    stored = storage.store(based, operand.dtype, precision, make_csr, request.storage)
     if stored.kind in ("dense", "operator"):
         if request.kernel == "fused":
             raise ValueError(
@@ -165,7 +163,7 @@ def choose(request, make_csr):
     )
 
 
-def _based(request):
+def _based(request, library):
     operand, base = request.operand, request.base
     if base is None:
         known = request.diagonal is not None or operand.matrix is not None
@@ -185,7 +183,7 @@ def _based(request):
                 "make: base='jacobi' must know the diagonal of A; got an operator without "
                 "entries. Give diagonal=, or use base='none'."
             )
-    return bases.build(operand, base, diagonal)
+    return bases.build(operand, base, diagonal, library)
 
 
 def _costs(operand, stored, vectors, library):

@@ -7,7 +7,7 @@ import importlib
 
 import numpy as np
 
-from . import storage
+from . import storage, vectors
 
 __all__ = ["Fused", "Plain", "select"]
 
@@ -171,6 +171,60 @@ class Plain:
         """
         return kernels
 
+    def uniform(self, seed, n):
+        """Return random numbers; see `vectors.uniform`.
+
+        Parameters
+        ----------
+        seed, n : int
+            As there.
+
+        Returns
+        -------
+        array, shape (n,)
+            In double precision.
+        """
+        return vectors.uniform(self.xp, seed, n)
+
+    def entries(self, matrix, scale, dtype):
+        """Return the entries of D^(-1/2) A D^(-1/2), row by row.
+
+        Parameters
+        ----------
+        matrix : csr_matrix
+            A.
+        scale : array, shape (n,), or None
+            D^(-1/2).
+        dtype : dtype
+            Either float64 or complex128.
+
+        Returns
+        -------
+        array, shape (nnz,)
+            New ones.
+        """
+        data = matrix.data.astype(dtype)
+        if scale is not None:
+            data *= scale[self._rows(matrix)] * scale[matrix.indices]
+        return data
+
+    def mark(self, matrix, seen):
+        """Mark the diagonals that hold entries; see `kernels.gpu.setup.mark`.
+
+        Parameters
+        ----------
+        matrix : csr_matrix
+            A.
+        seen : array of bool, shape (2 n - 1,)
+            Changed.
+        """
+        seen[matrix.indices - self._rows(matrix) + (matrix.shape[0] - 1)] = True
+
+    def _rows(self, matrix):
+        # `repeat` of CuPy takes no array of counts.
+        places = self.xp.arange(matrix.nnz, dtype=matrix.indptr.dtype)
+        return self.xp.searchsorted(matrix.indptr, places, side="right") - 1
+
 
 class Fused(Plain):
     """The kernels of `kernels.gpu`.
@@ -188,7 +242,9 @@ class Fused(Plain):
         super().__init__(xp)
         self.launch = importlib.import_module("autospec_precond.kernels.gpu.launch")
         self.graph = importlib.import_module("autospec_precond.kernels.gpu.graph")
-        for name in ("scale", "partials", "dot", "update", "direction", "record"):
+        self.setup = importlib.import_module("autospec_precond.kernels.gpu.setup")
+        names = "scale", "partials", "dot", "update", "direction", "record", "subtract"
+        for name in names:
             setattr(self, name, getattr(self.launch, name))
 
     def applications(self, stored, factors):
@@ -225,24 +281,62 @@ class Fused(Plain):
         """
         if not hasattr(matrix, "indptr"):
             return super().product(matrix)
-        indptr = matrix.indptr.astype(matrix.indices.dtype)
-        stored = storage.Stored(
-            "csr",
-            matrix,
-            matrix.data,
-            matrix.indices,
-            indptr,
-            n=matrix.shape[0],
-            xp=self.xp,
-        )
-        factors = np.array([[0.0, 1.0, 0.0, 0.0]])
-        plan = self.launch.Plan(stored, factors, matrix.dtype, (matrix.shape[0],))
+        plan = self.plan(matrix.data, matrix)
 
         def _into(x, y):
             """Write A x into y."""
             plan.run(x, (y, y))
 
         return _into
+
+    def plan(self, values, matrix):
+        """Return the product with a matrix as a plan of one step.
+
+        Parameters
+        ----------
+        values : array, shape (nnz,)
+            Its entries; vectors are of their type.
+        matrix : csr_matrix
+            Its pattern.
+
+        Returns
+        -------
+        launch.Plan
+            For vectors.
+        """
+        n, pattern = matrix.shape[0], _pattern(matrix)
+        parts = values, pattern.indices, pattern.indptr
+        stored = storage.Stored("csr", None, *parts, n=n, xp=self.xp)
+        product = np.array([[0.0, 1.0, 0.0, 0.0]])
+        return self.launch.Plan(stored, product, values.dtype, (n,))
+
+    def uniform(self, seed, n):
+        """See `Plain.uniform`."""
+        out = self.xp.empty(n)
+        self.setup.uniform(seed, out)
+        return out
+
+    def entries(self, matrix, scale, dtype):
+        """See `Plain.entries`."""
+        if scale is None:
+            return matrix.data.astype(dtype)
+        out = self.xp.empty(matrix.nnz, dtype)
+        self.setup.entries(_pattern(matrix), scale, out)
+        return out
+
+    def mark(self, matrix, seen):
+        """See `Plain.mark`."""
+        self.setup.mark(_pattern(matrix), seen)
+
+    def fill(self, matrix, values, factor, number, data):
+        """Write entries to their diagonals; see `kernels.gpu.setup.fill`.
+
+        Parameters
+        ----------
+        matrix, values, factor, number, data : object
+            As there.
+        """
+        self.setup.fill(_pattern(matrix), values, factor, number, data)
 
     def repeated(self, kernels):
         """Return what starts some launches again and again: as a CUDA graph.
@@ -258,6 +352,14 @@ class Fused(Plain):
             Without arguments.
         """
         return self.graph.Repeated(kernels)
+
+
+def _pattern(matrix):
+    """Return a matrix by rows with indices of one type."""
+    if matrix.indptr.dtype == matrix.indices.dtype:
+        return matrix
+    parts = matrix.data, matrix.indices, matrix.indptr.astype(matrix.indices.dtype)
+    return type(matrix)(parts, shape=matrix.shape)
 
 
 def select(xp, kernel, caller):

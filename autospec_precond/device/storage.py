@@ -104,7 +104,7 @@ class Stored:
         vars(self).update({**state, "xp": importlib.import_module(state["xp"])})
 
 
-def store(based, dtype, precision, make_csr, storage=None, most=0):
+def store(based, dtype, precision, make_csr, storage=None):
     """Store S for the kernels.
 
     Parameters
@@ -119,8 +119,6 @@ def store(based, dtype, precision, make_csr, storage=None, most=0):
         Makes a sparse matrix by rows of (data, indices, indptr) and ``shape``.
     storage : str, optional
         'csr' or 'dia'; fewest bytes by default.
-    most : int, optional
-        Diagonals that kernels take; 0 where none does.
 
     Returns
     -------
@@ -142,22 +140,23 @@ def store(based, dtype, precision, make_csr, storage=None, most=0):
         unit = _unit(S)
         S = (S / unit).astype(values)
         return Stored("dense", S, data=S, unit=unit, n=n, xp=xp)
-    S, matrix = based.values(), operand.matrix
+    S, matrix, most = based.values, operand.matrix, based.library.most_diagonals
     unit = _unit(S)
-    S = (S / unit).astype(values)
     if most and storage != "csr":
-        offsets = _offsets(based, most)
-        if offsets is not None:
+        places = _diagonals(based, most)
+        if places is not None:
             half = dtype.kind != "c"
-            kept = offsets[offsets >= 0] if half else offsets
-            rows = S.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-            if storage == "dia" or kept.size * n * S.itemsize < rows:
-                return _to_diagonals(based, S, kept, half, unit)
+            kept = places[places >= n - 1] if half else places
+            rows = matrix.nnz * values.itemsize
+            rows += matrix.indices.nbytes + matrix.indptr.nbytes
+            if storage == "dia" or kept.size * n * values.itemsize < rows:
+                return _to_diagonals(based, values, kept, half, unit)
     if storage == "dia":
         raise ValueError(
             "make: storage='dia' must have few diagonals and a kernel on the device; got "
             f"{'too many' if most else 'no such kernel'}. Leave storage out."
         )
+    S = (S / unit).astype(values)
     indptr = matrix.indptr.astype(matrix.indices.dtype)
     made = make_csr((S, matrix.indices, matrix.indptr), shape=matrix.shape)
     return Stored("csr", made, S, matrix.indices, indptr, unit=unit, n=n, xp=xp)
@@ -168,29 +167,22 @@ def _unit(values):
     return power_of_two(float(largest)) if largest > 0 else 1.0
 
 
-def _offsets(based, most):
-    """Return the offsets of the diagonals that hold entries, or None for too many."""
+def _diagonals(based, most):
+    """Return the numbers of the diagonals that hold entries, or None for too many."""
     xp, n = based.operand.xp, based.n
     seen = xp.zeros(2 * n - 1, np.bool_)
-    matrix = based.operand.matrix
-    seen[matrix.indices - based.rows() + (n - 1)] = True
+    based.library.mark(based.operand.matrix, seen)
     count = int(scalar(seen.sum()))
-    if count > most:
-        return None
-    places = xp.flatnonzero(seen)  # a few numbers, which come back
-    return np.array([scalar(place) for place in places], np.int64) - (n - 1)
+    return None if count > most else xp.flatnonzero(seen)
 
 
-def _to_diagonals(based, S, offsets, half, unit):
-    xp, n, matrix = based.operand.xp, based.n, based.operand.matrix
-    rows = based.rows()
-    row_of = xp.zeros(2 * n - 1, np.int16)
-    for k, offset in enumerate(offsets.tolist()):
-        row_of[offset + n - 1] = k + 1  # 0 for those that their mirror stands for
-    places = row_of[matrix.indices - rows + (n - 1)]
-    data = xp.zeros((offsets.size + 1, n), S.dtype)
-    data[places, rows] = S
-    data = data[1:]
+def _to_diagonals(based, values, places, half, unit):
+    xp, n = based.operand.xp, based.n
+    number = xp.zeros(2 * n - 1, np.int16)  # 0 for those that their mirror stands for
+    number[places] = xp.arange(1, places.size + 1, dtype=np.int16)
+    data = xp.zeros((places.size, n), values)
+    based.library.fill(based.operand.matrix, based.values, 1 / unit, number, data)
+    offsets = places.get().astype(np.int64) - (n - 1)  # a few numbers
     return Stored("dia", data=data, offsets=offsets, half=half, unit=unit, n=n, xp=xp)
 
 

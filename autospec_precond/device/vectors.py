@@ -1,8 +1,10 @@
 """Vectors on a device: sums, random numbers, and the vectors of Lanczos steps."""
 
+import functools
+
 import numpy as np
 
-__all__ = ["Random", "Steps", "dot", "norm", "scalar"]
+__all__ = ["FusedSteps", "Random", "Steps", "dot", "norm", "scalar", "uniform"]
 
 _SMALL, _BIG = 1e-280, 1e280  # squares outside have lost digits
 
@@ -61,8 +63,38 @@ def norm(x):
     return size * float(np.sqrt(dot(x / size, x / size).real))
 
 
+def uniform(xp, seed, n):
+    """Return n numbers, uniform in (0, 1): number i is a hash of seed + i.
+
+    Parameters
+    ----------
+    xp : module
+        Array module.
+    seed : int
+        Where the stream begins.
+    n : int
+        How many.
+
+    Returns
+    -------
+    array, shape (n,)
+        In double precision; the same on every device.
+
+    References
+    ----------
+    .. [1] G. L. Steele, D. Lea and C. H. Flood, "Fast splittable pseudorandom number
+       generators", OOPSLA 2014, pp. 453-472.
+    """
+    z = xp.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = z + seed
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return ((z >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
 class Random:
-    """Random vectors made on the device: the same numbers as on any other.
+    """Random vectors made on the device, where no library of random numbers is needed.
 
     Parameters
     ----------
@@ -70,20 +102,13 @@ class Random:
         Array module.
     rng : numpy.random.Generator
         Where the seed of each vector is drawn.
-
-    Notes
-    -----
-    Number i is a hash of seed + i, so no library of random numbers is needed and no vector
-    crosses.
-
-    References
-    ----------
-    .. [1] G. L. Steele, D. Lea and C. H. Flood, "Fast splittable pseudorandom number
-       generators", OOPSLA 2014, pp. 453-472.
+    source : callable, optional
+        Makes numbers of a seed and a count; `uniform` by default.
     """
 
-    def __init__(self, xp, rng):
+    def __init__(self, xp, rng, source=None):
         self.xp, self.rng = xp, rng
+        self.source = source or functools.partial(uniform, xp)
 
     def random(self, n):
         """Return n numbers, uniform in (0, 1).
@@ -98,13 +123,7 @@ class Random:
         array, shape (n,)
             In double precision.
         """
-        seed = self.rng.integers(0, 2**63, dtype=np.uint64)
-        z = self.xp.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = z + seed
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-        return ((z >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        return self.source(self.rng.integers(0, 2**63, dtype=np.uint64), n)
 
     def standard_normal(self, n):
         """Return n numbers from the normal distribution.
@@ -230,3 +249,40 @@ class Steps:
         """
         self.w /= b
         self.before, self.v = self.v, self.w
+
+
+class FusedSteps(Steps):
+    """The same with kernels of ours: a product and five launches, two looks per step.
+
+    Parameters
+    ----------
+    product : bases.Explicit
+        The operator.
+    start, image : array, shape (n,)
+        As for `Steps`.
+    library : kernels.Fused
+        The kernels.
+    """
+
+    def __init__(self, product, start, image, library):
+        super().__init__(product, start, image)
+        self.library, xp = library, library.xp
+        self.sum = xp.empty(1, start.dtype)
+        self.partial = library.partials(start)
+
+    def multiply(self, b):
+        """See `Steps.multiply`."""
+        if self.image is not None:
+            self.w, self.image = self.image, None
+            if self.before is not None:
+                self.w -= b * self.before
+        else:
+            self.w = self.product.less(self.v, b, self.before)
+        self.library.dot(self.v, self.w, self.sum, self.partial)
+        return float(scalar(self.sum).real)
+
+    def subtract(self, a):
+        """See `Steps.subtract`."""
+        self.library.subtract(a, self.v, self.w, self.sum, self.partial)
+        square = float(scalar(self.sum).real)
+        return float(np.sqrt(square)) if _SMALL < square < _BIG else norm(self.w)

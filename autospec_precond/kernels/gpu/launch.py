@@ -9,7 +9,17 @@ from autospec_precond.kernels.reference import typed
 
 from . import device, source
 
-__all__ = ["Plan", "apply", "direction", "dot", "partials", "record", "scale", "update"]
+__all__ = [
+    "Plan",
+    "apply",
+    "direction",
+    "dot",
+    "partials",
+    "record",
+    "scale",
+    "subtract",
+    "update",
+]
 
 _MOST_PARTIALS = 1024  # blocks that a vector is shared by: one block adds up their sums
 
@@ -69,12 +79,25 @@ class Plan:
         if x.size == 0:
             return work[(len(self.factors) - 1) % 2]
         b1 = b2 = x
-        for c, a, b, g in self.factors:
-            kernel = self.second if g else self.first
-            kernel(self.grid, self.block, (*self.arguments, c, a, b, g, x, b1, b2, y))
+        for factors in self.factors:
+            self.step(factors, x, b1, b2, y)
             b2, b1 = b1, y
             y, spare = spare, y
         return b1
+
+    def step(self, factors, x, b1, b2, y):
+        """Set y <- c x + a S b1 + b b1 - g b2.
+
+        Parameters
+        ----------
+        factors : ndarray, shape (4,)
+            c, a, b and g, in the type of the vectors.
+        x, b1, b2, y : cupy.ndarray
+            The last two may be one; b2 is read where g is not 0.
+        """
+        c, a, b, g = factors
+        kernel = self.second if g else self.first
+        kernel(self.grid, self.block, (*self.arguments, c, a, b, g, x, b1, b2, y))
 
     def _csr(self, n):
         stored = self.stored
@@ -95,8 +118,7 @@ class Plan:
         pitch = stored.data.shape[1]
         far = int(np.abs(offsets).max(initial=0))
         # Rows plus offsets, and rows of threads behind the last, stay within the type.
-        per_thread = source.rows(n)
-        small = max(n, pitch) + far + source.BLOCK * per_thread < 2**31
+        small = max(n, pitch) + far + source.BLOCK < 2**31
         indices = np.int32 if small else np.int64
         # An array of one entry is passed by value.
         by_value = np.zeros((), [("at", indices, (offsets.size,))])
@@ -106,8 +128,7 @@ class Plan:
         if self.columns > 1:
             grid, block = _tiles(n, self.columns)
             return indices, form, grid, block, (indices(n), np.int32(self.columns), *given)
-        grid = (_quotient(n, source.BLOCK * per_thread),)
-        form = (*form, per_thread)
+        grid = (_quotient(n, source.BLOCK),)
         return indices, form, grid, (source.BLOCK,), (indices(n), indices(far), *given)
 
     def _bsr(self, n):
@@ -235,6 +256,25 @@ def record(log):
     """
     (kernel,) = _vectors(log.dtype, "record")
     kernel((1,), (source.BLOCK,), (np.int32(log.shape[0]), log))
+
+
+def subtract(a, v, w, rr, partial):
+    """Set w <- w - a v and rr[0] <- w* w.
+
+    Parameters
+    ----------
+    a : float
+        Of the host's.
+    v, w : cupy.ndarray, shape (n,)
+        Two vectors of one type.
+    rr : cupy.ndarray, shape (1,)
+        As `dot` writes it.
+    partial : cupy.ndarray
+        As `partials` returns it.
+    """
+    kernel, total = _vectors(v.dtype, "subtract", "total")
+    kernel(*_spread(v.size), (np.int64(v.size), np.float64(a), v, w, partial))
+    _add(total, v.size, partial, rr)
 
 
 def _vectors(dtype, *keys):

@@ -156,6 +156,22 @@ class csr_matrix:  # noqa: N801
     def diagonal(self):
         return as_device(self.host.diagonal())
 
+    @classmethod
+    def of(cls, host):
+        host = sp.csr_array(host)
+        parts = host.data, host.indices, host.indptr
+        return cls(tuple(map(as_device, parts)), shape=host.shape)
+
+    def conj(self):
+        return self.of(self.host.conj())
+
+    @property
+    def T(self):  # noqa: N802
+        return self.of(self.host.T)
+
+    def __sub__(self, other):
+        return self.of(self.host - other.host)
+
     def __abs__(self):
         return type(self)((abs(self.data), self.indices, self.indptr), shape=self.shape)
 

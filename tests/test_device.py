@@ -13,6 +13,7 @@ from scipy.sparse.linalg import cg
 
 import autospec_precond as ap
 from autospec_precond import arrays, probing
+from autospec_precond.errors import NotHermitianError
 
 
 def poisson2d(n, dtype=np.float64):
@@ -440,6 +441,22 @@ def test_what_is_not_cupy_s_is_on_the_host(x):
 def test_the_device_of_an_array_is_told(cupy):
     assert arrays.namespace(cupy.asarray([1.0])) is cupy
     assert arrays.name_of(standin.on_device(poisson2d(3))) == "cuda:0"
+
+
+@pytest.mark.parametrize("name", ["poisson", "complex", "dense"])
+def test_rounding_is_no_asymmetry(cupy, monkeypatch, name):
+    """Where two products leave a doubt the entries are asked."""
+    from autospec_precond.device import operands
+
+    exact = operands.dot
+    monkeypatch.setattr(
+        operands, "dot", lambda x, y: exact(x, y) * (1 + 1e-8 * (x[0] > y[0]))
+    )
+    assert ap.make(standin.on_device(MATRICES[name]), degree=4).degree == 4
+    A = sp.csr_array(MATRICES[name], copy=True)
+    A[3, 4] *= 1.001
+    with pytest.raises(NotHermitianError, match="must be Hermitian"):
+        ap.make(standin.on_device(A), degree=4)
 
 
 @pytest.fixture

@@ -228,6 +228,24 @@ class Based:
             return float(scalar(abs(S).max()))
         return float(scalar(abs(self.values).max()))
 
+    def asymmetry(self):
+        """Return the largest entry of S - S*, of an explicit A.
+
+        Returns
+        -------
+        float
+            Takes a transpose: for where two products leave a doubt.
+        """
+        matrix = self.operand.matrix
+        if self.operand.is_sparse:
+            parts = self.values, matrix.indices, matrix.indptr
+            S = type(matrix)(parts, shape=matrix.shape)
+            difference = abs((S - S.conj().T.tocsr()).data)
+        else:
+            S = matrix if self.left is None else self.left[:, None] * matrix * self.left
+            difference = abs(S - S.conj().T)
+        return float(scalar(difference.max())) if difference.size else 0.0
+
     @functools.cached_property
     def values(self):
         """Entries of S, row by row, of a sparse A: in double precision."""

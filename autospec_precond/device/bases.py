@@ -248,7 +248,7 @@ class Based:
 
     @functools.cached_property
     def values(self):
-        """Entries of S, row by row, of a sparse A: in double precision."""
+        """S of a sparse A, entry by entry: row by row, in double precision."""
         return self.library.entries(self.operand.matrix, self.left, self.dtype)
 
 

@@ -311,13 +311,35 @@ class Fused(Plain):
         return self.launch.Plan(stored, product, values.dtype, (n,))
 
     def uniform(self, seed, n):
-        """See `Plain.uniform`."""
+        """Return random numbers; see `vectors.uniform`.
+
+        Parameters
+        ----------
+        seed, n : int
+            As there.
+
+        Returns
+        -------
+        array, shape (n,)
+            In double precision.
+        """
         out = self.xp.empty(n)
         self.setup.uniform(seed, out)
         return out
 
     def entries(self, matrix, scale, dtype):
-        """See `Plain.entries`."""
+        """Return the entries of D^(-1/2) A D^(-1/2); see `Plain.entries`.
+
+        Parameters
+        ----------
+        matrix, scale, dtype : object
+            As there.
+
+        Returns
+        -------
+        array, shape (nnz,)
+            New ones.
+        """
         if scale is None:
             return matrix.data.astype(dtype)
         out = self.xp.empty(matrix.nnz, dtype)
@@ -325,7 +347,13 @@ class Fused(Plain):
         return out
 
     def mark(self, matrix, seen):
-        """See `Plain.mark`."""
+        """Mark the diagonals that hold entries; see `kernels.gpu.setup.mark`.
+
+        Parameters
+        ----------
+        matrix, seen : object
+            As there.
+        """
         self.setup.mark(_pattern(matrix), seen)
 
     def fill(self, matrix, values, factor, number, data):

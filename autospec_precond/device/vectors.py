@@ -271,7 +271,18 @@ class FusedSteps(Steps):
         self.partial = library.partials(start)
 
     def multiply(self, b):
-        """See `Steps.multiply`."""
+        """Set w <- S v - b times the vector before.
+
+        Parameters
+        ----------
+        b : float
+            0 in the first step.
+
+        Returns
+        -------
+        float
+            v* w.
+        """
         if self.image is not None:
             self.w, self.image = self.image, None
             if self.before is not None:
@@ -282,7 +293,18 @@ class FusedSteps(Steps):
         return float(scalar(self.sum).real)
 
     def subtract(self, a):
-        """See `Steps.subtract`."""
+        """Set w <- w - a v.
+
+        Parameters
+        ----------
+        a : float
+            What `multiply` returned.
+
+        Returns
+        -------
+        float
+            The norm of w.
+        """
         self.library.subtract(a, self.v, self.w, self.sum, self.partial)
         square = float(scalar(self.sum).real)
         return float(np.sqrt(square)) if _SMALL < square < _BIG else norm(self.w)

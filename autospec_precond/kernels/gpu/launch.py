@@ -91,7 +91,7 @@ class Plan:
         Parameters
         ----------
         factors : ndarray, shape (4,)
-            c, a, b and g, in the type of the vectors.
+            These are c, a, b and g, in the type of `Plan.factors`.
         x, b1, b2, y : cupy.ndarray
             The last two may be one; b2 is read where g is not 0.
         """

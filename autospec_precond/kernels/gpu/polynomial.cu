@@ -301,8 +301,8 @@ __global__ void __launch_bounds__(BLOCK) dia_step(
 {
     const I first = I(blockIdx.x) * BLOCK;
     const I row = first + I(threadIdx.x);
-    X sum{};
     if (first >= far && first + BLOCK + far <= n) {
+        X sum{};
 #pragma unroll(D <= 32 ? D : 8)
         for (int d = 0; d < D; ++d) {
             const I offset = offsets.at[d];
@@ -311,11 +311,11 @@ __global__ void __launch_bounds__(BLOCK) dia_step(
             if (HALF && offset != 0)
                 sum = mad(Wide<X, V>::of(diagonal[row - offset]), b1[row - offset], sum);
         }
-    } else if (row < n) {
-        sum = dia_row<V, X, I, D, HALF>(n, row, 1, 0, pitch, offsets, values, b1);
-    } else {
+        finish_step<SECOND>(size_t(row), c, a, b, g, x, b1, b2, y, sum);
         return;
     }
+    if (row >= n) return;
+    const X sum = dia_row<V, X, I, D, HALF>(n, row, 1, 0, pitch, offsets, values, b1);
     finish_step<SECOND>(size_t(row), c, a, b, g, x, b1, b2, y, sum);
 }
 

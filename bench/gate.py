@@ -119,7 +119,7 @@ def make(A):
     """Make M; what it warns of is no matter here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ap.UncertifiedWarning)
-        return ap.make(A)
+        return ap.make(A, solver="cg")  # refuses what is not positive definite
 
 
 def allowed(record):

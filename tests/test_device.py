@@ -119,6 +119,44 @@ def test_solves_whatever_the_size_of_b(cupy, scale):
     assert np.linalg.norm(residual) <= 1e-8 * np.linalg.norm(b / scale)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1e20, 1e30])
+def test_solves_whatever_the_size_of_b_in_single_precision(cupy, dtype, scale, rng):
+    A = poisson2d(20, np.float32)
+    b = (scale * rng.standard_normal(400)).astype(dtype)
+    x, info = ap.make(standin.on_device(A), degree=4).solve(cupy.asarray(b), rtol=1e-4)
+    assert info == 0
+    wide = b.astype(np.complex128) / scale
+    residual = wide - A @ (host(x).astype(np.complex128) / scale)
+    assert np.linalg.norm(residual) <= 2e-4 * np.linalg.norm(wide)
+
+
+def test_a_small_matrix_is_no_breakdown_in_single_precision(cupy):
+    """The first r* M r, of b over A, is beyond float32."""
+    A = poisson2d(20, np.float32)
+    A.data *= np.float32(1e-25)
+    b = np.full(400, 1e8, np.float32)
+    x, info = ap.make(standin.on_device(A), degree=4).solve(cupy.asarray(b), rtol=1e-4)
+    assert info == 0
+    assert np.isfinite(host(x)).all()
+
+
+def test_a_solve_leaves_no_vectors_behind(cupy):
+    """A device fills up unseen where its arrays wait for the garbage collector."""
+    import gc
+
+    from autospec_precond.device.solvers import _Column
+
+    M = ap.make(standin.on_device(poisson2d(12)), degree=4)
+    gc.collect()
+    gc.disable()
+    try:
+        M.solve(cupy.asarray(np.ones((144, 3))))
+        assert not any(isinstance(found, _Column) for found in gc.get_objects())
+    finally:
+        gc.enable()
+
+
 def test_a_solve_that_ends_at_the_last_digit_gives_no_nan(cupy):
     A = sp.csr_array(sp.diags_array(np.array([1.0, 2.0, 4.0] * 40)))
     M = ap.make(standin.on_device(A), base="none", degree=0)

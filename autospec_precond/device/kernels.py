@@ -111,8 +111,10 @@ class Plain:
         partial : object
             As `partials` returns it.
         """
+        # In the type of the sum: squares of small numbers are zero in float32.
+        x, y = x.astype(out.dtype, copy=False), y.astype(out.dtype, copy=False)
         x = x.conj() if x.dtype.kind == "c" else x
-        out[0] = (x * y).sum(dtype=out.dtype)
+        out[0] = (x * y).sum()
 
     def update(self, rho, energy, p, q, x, r, rr, partial):
         """Make a step of conjugate gradients: x += alpha p, r -= alpha q, rr <- |r|².

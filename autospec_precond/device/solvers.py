@@ -12,7 +12,9 @@ __all__ = ["solve"]
 
 _LONGEST = 8  # iterations between two looks
 _FLOOR = 0.1  # as on the host
-_SAFE_RANGE = 1e100
+_NO_STEP = 1e300  # what the first rho is divided by: times p = 0 that must not be NaN
+# Squares of numbers of this size, and their sums, stay within their type.
+_SAFE_RANGE = {np.dtype("f4"): 1e10, np.dtype("f8"): 1e100}
 
 
 def solve(core, b, x0, *, rtol, atol, maxiter, callback):
@@ -109,7 +111,8 @@ class _Column:
         xp = core.xp
         self.core, self.product, self.library, self.xp = core, product, core.library, xp
         largest = float(scalar(abs(b).max()))
-        far = largest > 0 and not 1 / _SAFE_RANGE <= largest <= _SAFE_RANGE
+        safe = _SAFE_RANGE[np.empty(0, dtype).real.dtype]
+        far = largest > 0 and not 1 / safe <= largest <= safe
         self.unit = power_of_two(largest) if far else 1.0
         self.b = xp.ascontiguousarray((b / self.unit if far else b).astype(dtype))
         self.x = xp.zeros(b.shape, dtype)
@@ -134,7 +137,12 @@ class _Column:
         size = norm(self.b)
         self.goal = max(rtol * size, atol / self.unit)
         self.watch = max(self.goal, _FLOOR * self.eps * size)
-        info = self._iterate(self._true_residual(), maxiter)
+        try:
+            info = self._iterate(self._true_residual(), maxiter)
+        finally:
+            # It refers to this object: ten vectors would wait for the garbage collector,
+            # which does not know that a device is filling up.
+            self.step = None
         self._show()
         return info
 
@@ -147,7 +155,7 @@ class _Column:
                 last = true
                 self.r[...] = self.z  # of b - A x
                 self.p[...] = 0
-                self.log[...] = 1.0  # of no effect: the first direction is M r
+                self.log[...] = _NO_STEP  # of no effect: the first direction is M r
             if done >= maxiter:
                 return max(maxiter, 1)
             length = min(length, maxiter - done)

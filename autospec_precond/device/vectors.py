@@ -36,8 +36,11 @@ def dot(x, y):
     Returns
     -------
     float or complex
-        Summed by halves, not by cuBLAS: in the same order in every run.
+        Summed by halves, not by cuBLAS: in the same order in every run. In double
+        precision: squares of small numbers are zero in float32.
     """
+    wide = np.result_type(x.dtype, np.float64)
+    x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
     return scalar(((x.conj() if x.dtype.kind == "c" else x) * y).sum())
 
 

@@ -315,6 +315,38 @@ def test_bound_and_self_check_are_those_of_the_host(cupy, rng):
         assert found == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.parametrize("where", ["device", "host"])
+def test_scratch_does_not_add_up(cupy, where):
+    """LOBPCG applies M to blocks of ever fewer columns."""
+    A = poisson2d(12)
+    M = ap.make(standin.on_device(A) if where == "device" else A, degree=4, device="cuda")
+    move = cupy.asarray if where == "device" else np.asarray
+    for columns in range(40, 1, -1):
+        M @ move(np.ones((144, columns)))
+    spare = (M.core if where == "device" else M)._spare
+    assert len(spare.kept) <= spare.kinds < 8
+    assert spare.of("new") is spare.of("new")
+
+
+def test_threads_whose_streams_share_an_address_share_no_scratch(cupy, monkeypatch):
+    import threading
+
+    from autospec_precond.kernels import gpu_runtime
+
+    def keys():
+        found = [gpu_runtime.stream_key(cupy)]
+        thread = threading.Thread(target=lambda: found.append(gpu_runtime.stream_key(cupy)))
+        thread.start()
+        thread.join()
+        return found
+
+    here, there = keys()
+    assert here == there
+    monkeypatch.setattr(standin._Stream, "ptr", 2)  # of the default streams per thread
+    here, there = keys()
+    assert here != there
+
+
 def test_nan_in_nan_out(cupy):
     M = ap.make(standin.on_device(poisson2d(10)), degree=4)
     x = np.ones(100)

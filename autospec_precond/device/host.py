@@ -1,7 +1,5 @@
 """M of a device for SciPy's solvers on the host: two copies per application."""
 
-import collections
-
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
@@ -32,7 +30,7 @@ class HostPreconditioner(Surface, LinearOperator):
     def __init__(self, core):
         super().__init__(core.dtype, core.shape)
         self.core = core
-        self._pools = collections.defaultdict(lambda: collections.deque(maxlen=2))
+        self._spare = gpu_runtime.Spare(each=2)
         self._product = None
 
     @property
@@ -98,7 +96,7 @@ class HostPreconditioner(Surface, LinearOperator):
         count = columns * (1 + split)
         with core.here():
             stream = gpu_runtime.stream(xp)
-            pool = self._pools[count]
+            pool = self._spare.of(count)
             try:
                 pinned, block = pool.pop()
             except IndexError:

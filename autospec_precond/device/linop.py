@@ -1,6 +1,5 @@
 """M on a device: what it consists of and how it is applied, whoever calls it."""
 
-import collections
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -82,9 +81,9 @@ class Core:
             factors = parts.polynomial.factors(parts.stored.unit)
             self.graph = self.library.graph.Applications(parts.stored, factors)
         self._run = run_of(self.library, parts.stored, parts.polynomial)
-        # append and pop of a deque are atomic; streams have scratch of their own, since
-        # what was queued on one may run long after the call.
-        self._pools = collections.defaultdict(lambda: collections.deque(maxlen=4))
+        # Streams have scratch of their own, since what was queued on one may run long
+        # after the call. CuPy gives freed memory back to the stream it was made for.
+        self._spare = gpu_runtime.Spare()
 
     def here(self):
         """Make the device of M the current one.
@@ -104,8 +103,7 @@ class Core:
         x, out : array, shape (n,) or (n, k)
             On the device; may be one.
         """
-        stream = gpu_runtime.stream(self.xp)
-        pool = self._pools[getattr(stream, "ptr", 0), x.shape]
+        pool = self._spare.of((gpu_runtime.stream_key(self.xp), x.shape))
         try:
             scratch = pool.pop()
         except IndexError:

@@ -1,8 +1,22 @@
 """CuPy, opened when it is asked for, and sentences where it cannot be."""
 
+import collections
 import contextlib
+import threading
 
-__all__ = ["free_bytes", "linalg", "on", "open_device", "pinned", "sparse", "stream"]
+__all__ = [
+    "Spare",
+    "free_bytes",
+    "linalg",
+    "on",
+    "open_device",
+    "pinned",
+    "sparse",
+    "stream",
+    "stream_key",
+]
+
+_PER_THREAD = 2  # `ptr` of the default stream of each thread: one number for all of them
 
 
 def open_device(device, caller):
@@ -187,3 +201,59 @@ def stream(cupy):
         Of the calling thread.
     """
     return cupy.cuda.get_current_stream()
+
+
+def stream_key(cupy):
+    """Return what tells the current stream from others.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+
+    Returns
+    -------
+    tuple
+        Its address and, where threads have streams of their own at the same one, the
+        thread.
+    """
+    address = getattr(stream(cupy), "ptr", 0)
+    return address, threading.get_ident() if address == _PER_THREAD else None
+
+
+class Spare:
+    """Scratch to be used again, by what it serves: a few kinds only.
+
+    Parameters
+    ----------
+    kinds : int, optional
+        How many are kept; the one not asked for for the longest time goes first. LOBPCG
+        comes with blocks of ever fewer columns: scratch for each would add up.
+    each : int, optional
+        How much of each.
+    """
+
+    def __init__(self, kinds=4, each=4):
+        self.kinds, self.each = kinds, each
+        self.kept = collections.OrderedDict()
+
+    def of(self, key):
+        """Return the scratch of one kind.
+
+        Parameters
+        ----------
+        key : object
+            Hashable.
+
+        Returns
+        -------
+        deque
+            To pop from, and to append to afterwards; both are atomic, as all is here.
+        """
+        found = self.kept.pop(key, None)
+        if found is None:
+            found = collections.deque(maxlen=self.each)
+        self.kept[key] = found
+        while len(self.kept) > self.kinds:
+            self.kept.popitem(last=False)
+        return found

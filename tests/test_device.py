@@ -609,6 +609,18 @@ def test_probe_of_a_tiny_krylov_space_ends_by_kernels_too(both):
             assert not host(last).any()
 
 
+def test_kernels_read_the_real_part_of_a_complex_matrix(both):
+    """Its entries do not lie side by side; kernels get no more than an address."""
+    A = poisson2d(12)
+    apart = standin.on_device(sp.csr_array(A * (1 + 2j)))
+    given = type(apart)((apart.data.real, apart.indices, apart.indptr), shape=A.shape)
+    M = ap.make(given, degree=4, storage="csr")
+    x, info = M.solve(standin.as_device(np.ones(144)), rtol=1e-8)
+    assert M.kernel == "fused"
+    assert info == 0
+    assert np.linalg.norm(np.ones(144) - A @ host(x)) <= 1e-8 * 12
+
+
 @pytest.mark.parametrize("storage", ["csr", "dia"])
 @pytest.mark.parametrize("name", ["poisson", "float32", "complex"])
 def test_with_the_kernels_of_the_device(monkeypatch, request, name, storage, rng):

@@ -321,6 +321,18 @@ def test_vectors_of_conjugate_gradients(emulated_device, rng, dtype, n):
 
 
 @pytest.mark.parametrize("dtype", ["f8", "c16"])
+@pytest.mark.parametrize("size", [1e-200, 1e200, 1e300])
+def test_quotients_of_far_numbers(emulated_device, dtype, size):
+    """As of sums over vectors that are far from one, which `solve` allows."""
+    ones = [emulated_device.asarray(np.ones(3, dtype)) for _ in range(4)]
+    rho, pq, rr = (emulated_device.asarray(np.full(1, v, dtype)) for v in (size, 2 * size, 0))
+    launch.update(rho, pq, *ones, rr, launch.partials(ones[0]))
+    assert np.array_equal(ones[2], np.full(3, 1.5))
+    launch.direction(rho, pq, *ones[:2])
+    assert np.array_equal(ones[1], np.full(3, 1.5))
+
+
+@pytest.mark.parametrize("dtype", ["f8", "c16"])
 def test_rows_of_a_log_move_down(emulated_device, rng, dtype):
     log = numbers(rng, (9, 3), dtype)
     there = emulated_device.asarray(log.copy())

@@ -129,6 +129,8 @@ def as_operand(A, caller):
         matrix = A
     if matrix.dtype != wanted:
         matrix = matrix.astype(wanted)
+    if sparse:
+        matrix = _side_by_side(xp, matrix)
     entries = matrix.data if sparse else matrix
     if not scalar(xp.isfinite(entries).all()):
         bad = scalar((~xp.isfinite(entries)).sum())
@@ -148,6 +150,14 @@ def _by_rows(A):
         matrix.sum_duplicates()
         notes += ("rows of A were sorted, duplicates summed",)
     return matrix, notes
+
+
+def _side_by_side(xp, matrix):
+    """Return a matrix as kernels read it: CuPy's `A.real` is every other number of A."""
+    parts = matrix.data, matrix.indices, matrix.indptr
+    if all(part.flags.c_contiguous for part in parts):
+        return matrix
+    return type(matrix)(tuple(map(xp.ascontiguousarray, parts)), shape=matrix.shape)
 
 
 def _check_indices(matrix, caller):

@@ -118,8 +118,11 @@ __device__ __forceinline__ Complex<T> operator+(Complex<T> a, Complex<T> b)
 template <class T>
 __device__ __forceinline__ Complex<T> operator/(Complex<T> a, Complex<T> b)
 {
-    const T square = b.re * b.re + b.im * b.im;
-    return {(a.re * b.re + a.im * b.im) / square, (a.im * b.re - a.re * b.im) / square};
+    // Scaled first: squares of b leave the range where b is far from one.
+    const T size = (b.re < 0 ? -b.re : b.re) + (b.im < 0 ? -b.im : b.im);
+    const Complex<T> p = {a.re / size, a.im / size}, q = {b.re / size, b.im / size};
+    const T square = q.re * q.re + q.im * q.im;
+    return {(p.re * q.re + p.im * q.im) / square, (p.im * q.re - p.re * q.im) / square};
 }
 
 // conj(a) b in the type of the sums

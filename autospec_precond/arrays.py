@@ -120,7 +120,7 @@ def check_device(device, caller):
 
 
 def check_together(caller, **given):
-    """Refuse arguments of which some are in host memory and some on a device.
+    """Refuse arguments of which some are in host memory and some on a device, or another.
 
     Parameters
     ----------
@@ -141,11 +141,21 @@ def check_together(caller, **given):
         return
     (first, reference), *others = placed.items()
     home = is_on_device(reference)
-    apart = [name for name, x in others if is_on_device(x) != home]
+    apart = [name for name, x in others if _are_apart(reference, x)]
     if apart:
         name = apart[0]
         hint = f"Pass cupy.asarray({name})." if home else f"Pass cupy.asnumpy({name})."
+        if home and is_on_device(placed[name]):
+            hint = f"Copy {name} to the other device."
         raise TypeError(
             f"{caller}: {name} must be where {first} is; got {first} {where(reference)} "
             f"and {name} {where(placed[name])}. {hint}"
         )
+
+
+def _are_apart(x, y):
+    """Tell whether two objects are in different places, as far as they tell."""
+    names = name_of(x), name_of(y)
+    return is_on_device(x) != is_on_device(y) or (
+        names[0] != names[1] and all(":" in name for name in names)
+    )

@@ -438,6 +438,55 @@ def test_says_which_argument_is_where(cupy):
         M.solve(ones)
 
 
+class _Elsewhere(standin.ndarray):
+    """An array of another device."""
+
+    @property
+    def device(self):
+        return standin._Device(1)
+
+
+_Elsewhere.__module__ = "cupy"
+
+
+def test_arrays_of_another_device_are_refused(cupy):
+    """A kernel gets addresses: those of another device end the process."""
+    A = standin.on_device(poisson2d(5))
+    x = cupy.asarray(np.ones(25))
+    other = x.view(_Elsewhere)
+    M = ap.make(A, degree=4)
+    text = r"must be on device 'cuda:0' as M is; got _Elsewhere on device 'cuda:1'. Take"
+    for call in (
+        lambda: M @ other,
+        lambda: M.apply_into(x, other),
+        lambda: M.apply_into(other, x),
+    ):
+        with pytest.raises(TypeError, match=text):
+            call()
+    for b, x0 in ((other, None), (x, other)):
+        with pytest.raises(TypeError, match="and x?b?0? _Elsewhere on device 'cuda:1'"):
+            M.solve(b, x0)
+    text = refusal(TypeError, A, diagonal=other)
+    assert "diagonal _Elsewhere on device 'cuda:1'. Copy diagonal" in text
+    operator = standin._Wrapped(A)  # does not say where it is
+    with pytest.raises(TypeError, match="solve: b must be on device 'cuda:0' as M is"):
+        ap.make(operator, degree=4).solve(other)
+
+
+def test_an_m_is_where_its_arrays_were_unpickled(cupy, monkeypatch):
+    kept = pickle.dumps(ap.make(standin.on_device(poisson2d(5)), degree=4))
+    there = property(lambda self: standin._Device(1))
+    monkeypatch.setattr(standin.ndarray, "device", there)
+    M = pickle.loads(kept)
+    assert (M.device, M.report.device, M.core.number) == ("cuda:1", "cuda:1", 1)
+
+
+def test_a_result_in_half_precision_is_refused(cupy):
+    M = ap.make(standin.on_device(poisson2d(5)), degree=4)
+    with pytest.raises(ValueError, match="out must hold float64; got .* and float16"):
+        M.apply_into(cupy.asarray(np.ones(25)), cupy.asarray(np.ones(25, np.float16)))
+
+
 def test_says_when_there_is_no_room(monkeypatch):
     cupy = standin.install(monkeypatch, free=10_000_000)
     A = poisson2d(300)

@@ -325,7 +325,9 @@ def test_vectors_of_conjugate_gradients(emulated_device, rng, dtype, n):
 def test_quotients_of_far_numbers(emulated_device, dtype, size):
     """As of sums over vectors that are far from one, which `solve` allows."""
     ones = [emulated_device.asarray(np.ones(3, dtype)) for _ in range(4)]
-    rho, pq, rr = (emulated_device.asarray(np.full(1, v, dtype)) for v in (size, 2 * size, 0))
+    rho, pq, rr = (
+        emulated_device.asarray(np.full(1, v, dtype)) for v in (size, 2 * size, 0)
+    )
     launch.update(rho, pq, *ones, rr, launch.partials(ones[0]))
     assert np.array_equal(ones[2], np.full(3, 1.5))
     launch.direction(rho, pq, *ones[:2])

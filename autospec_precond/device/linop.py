@@ -1,5 +1,6 @@
 """M on a device: what it consists of and how it is applied, whoever calls it."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +153,31 @@ class Core:
             result = self._run(start, work)
             self.library.scale(result, parts.scale, back, out)
 
+    def check_place(self, x, name, caller):
+        """Refuse what is not an array on the device of M: a kernel gets an address only.
+
+        Parameters
+        ----------
+        x : object
+            What the caller passed.
+        name, caller : str
+            For the message.
+
+        Raises
+        ------
+        TypeError
+            Saying where it is.
+        """
+        number, hint = self.number, f"Pass cupy.asarray({name})."
+        if isinstance(x, self.xp.ndarray):
+            if number is None or x.device.id == number:
+                return
+            hint = f"Take {name}.copy() with cupy.cuda.Device({number}) as the current one."
+        raise TypeError(
+            f"{caller}: {name} must be on device {self.parts.device!r} as M is; got "
+            f"{arrays.where(x)}. {hint}"
+        )
+
     def apply(self, x):
         """Return M x.
 
@@ -165,11 +191,7 @@ class Core:
         array, shape of `x`
             Of type ``np.result_type(M.dtype, x.dtype)``.
         """
-        if not isinstance(x, self.xp.ndarray):
-            raise TypeError(
-                f"M: x must be on device {self.parts.device!r} as M is; got "
-                f"{arrays.where(x)}. Pass cupy.asarray(x)."
-            )
+        self.check_place(x, "x", "M")
         with self.here():
             out = self.xp.empty(x.shape, np.result_type(self.dtype, x.dtype))
             if x.size:
@@ -282,12 +304,23 @@ def restore(parts):
     LinearOperator
         Of CuPy, or of SciPy where A was in host memory.
     """
+    # CuPy makes unpickled arrays on the current device, wherever they came from.
+    home = _home(parts)
+    if home != parts.device:
+        report = dataclasses.replace(parts.report, device=home)
+        parts = dataclasses.replace(parts, device=home, report=report)
     core = Core(parts)
     if parts.host is not None:
         from .host import HostPreconditioner
 
         return HostPreconditioner(core)
     return operator_class(gpu_runtime.linalg("make"))(core)
+
+
+def _home(parts):
+    """Return where the arrays of M are, as far as they tell."""
+    names = map(arrays.name_of, (parts.scale, parts.stored.data, parts.A))
+    return next((name for name in names if ":" in name), parts.device)
 
 
 def operator_class(linalg):
@@ -344,6 +377,9 @@ def _made(linalg):
         def solve(self, b, x0=None, *, rtol=1e-5, atol=0.0, maxiter=None, callback=None):
             """Solve A x = b by conjugate gradients on the device."""
             arrays.check_together("solve", A=self.core.parts.A, b=b, x0=x0)
+            for name, given in (("b", b), ("x0", x0)):
+                if given is not None:
+                    self.core.check_place(given, name, "solve")
             with self.core.here():
                 return solvers.solve(
                     self.core,
@@ -359,15 +395,12 @@ def _made(linalg):
 
 
 def _check_into(core, x, out):
-    n, xp = core.shape[0], core.xp
+    n = core.shape[0]
     for name, array in (("x", x), ("out", out)):
-        if not isinstance(array, xp.ndarray):
-            raise TypeError(
-                f"apply_into: {name} must be on device {core.parts.device!r} as M is; got "
-                f"{arrays.where(array)}. Pass cupy.asarray({name})."
-            )
+        core.check_place(array, name, "apply_into")
     result = np.result_type(core.dtype, x.dtype)
     fits = x.ndim in (1, 2) and x.shape[0] == n and out.shape == x.shape
+    fits = fits and out.dtype.char in "fdFD"  # what kernels write
     if not fits or not np.can_cast(result, out.dtype, "same_kind"):
         raise ValueError(
             f"apply_into: x and out must have shape ({n},) or ({n}, k), and out must hold "

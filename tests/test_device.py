@@ -243,6 +243,24 @@ def test_a_filter_for_eigenvalues_lets_few_through(cupy):
     assert high == pytest.approx(twin.polynomial.interval[1], rel=0.02)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_a_filter_of_an_operator_far_from_one(cupy, scale):
+    A = standin._Wrapped(standin.on_device(scale * poisson2d(12)))
+    given = {"solver": "lobpcg", "n_eigenpairs": 2, "degree": 8, "precision": "single"}
+    M = ap.make(A, **given)
+    near = ap.make(standin._Wrapped(standin.on_device(poisson2d(12))), **given)
+    x = cupy.asarray(np.ones(144))
+    assert np.allclose(scale * host(M @ x), host(near @ x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:make")
+def test_a_matrix_without_entries_is_stored_by_rows(both):
+    """Of no diagonals there is no kernel."""
+    state = ap.make(poisson2d(5), degree=4, base="none").state()
+    M = ap.make(standin.on_device(sp.csr_array((25, 25))), base="none", polynomial=state)
+    assert (M.kernel, M.storage) == ("fused", "csr")
+
+
 def test_takes_other_formats_operators_and_null_work(cupy):
     A = standin.on_device(poisson2d(20))
     M = ap.make(standin.dia_matrix(A), degree=4)

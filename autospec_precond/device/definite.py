@@ -1,5 +1,7 @@
 """The choice for a Hermitian positive definite A on a device: for cg, minres and lobpcg."""
 
+import dataclasses
+
 import numpy as np
 
 from autospec_precond import checkpoint, checks, classify, density, lobpcg
@@ -232,6 +234,9 @@ def _filter(request, based, stored, library, precision, random, spent):
         which = "largest" if request.largest else "smallest"
         text = f"for the {k} {which} eigenvalues: p is near 1/(λ - {shift:.3g})"
         notes = (f"{text} on [{low:.3g}, {high:.3g}]", *notes)
+    if stored.kind == "operator":  # let it appear with numbers of the order of one
+        unit = layout.power_of_two(polynomial.domain[1])
+        stored = dataclasses.replace(stored, unit=unit)
     return Choice(
         solver="lobpcg",
         kind="pos",

@@ -149,7 +149,7 @@ def store(based, dtype, precision, make_csr, storage=None):
             kept = places[places >= n - 1] if half else places
             rows = matrix.nnz * values.itemsize
             rows += matrix.indices.nbytes + matrix.indptr.nbytes
-            if storage == "dia" or kept.size * n * values.itemsize < rows:
+            if storage == "dia" or 0 < kept.size * n * values.itemsize < rows:
                 return _to_diagonals(based, values, kept, half, unit)
     if storage == "dia":
         raise ValueError(

@@ -69,6 +69,8 @@ class Chooser:
         Those of them that the caller is to be warned of.
     """
 
+    otherwise = "For an indefinite A use minres, or gmres, as solver=."
+
     def __init__(self, based, vector_dtype, rng, null=None):
         self.based = based
         self.null = null
@@ -194,8 +196,7 @@ class Chooser:
         if theta[-1] <= 0 or theta[0] < -below * theta[-1]:
             raise NotPositiveError(
                 "make: A must be positive definite; got a Ritz value of "
-                f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). For an indefinite A "
-                "use minres, or gmres, as solver=."
+                f"{theta[0]:.3g} (the largest is {theta[-1]:.3g}). {self.otherwise}"
             )
         self._set_unit(self.found.high)
         if self.found.n_steps < n_steps and not self.last.any():

@@ -261,6 +261,11 @@ def test_a_matrix_without_entries_is_stored_by_rows(both):
     assert (M.kernel, M.storage) == ("fused", "csr")
 
 
+def test_the_largest_eigenvalues_concern_filters_only(cupy):
+    M = ap.make(standin.on_device(poisson2d(12)), degree=4, largest=True)
+    assert M.report.base == "jacobi"
+
+
 def test_takes_other_formats_operators_and_null_work(cupy):
     A = standin.on_device(poisson2d(20))
     M = ap.make(standin.dia_matrix(A), degree=4)
@@ -403,7 +408,7 @@ def refusal(error, A, **keywords):
         (
             poisson2d(5) - 3.9 * sp.eye_array(25),
             ValueError,
-            "A must be positive definite; got a Ritz value",
+            "). On a device there is no M for an indefinite A: pass it in host memory.",
         ),
     ],
 )
@@ -430,6 +435,14 @@ def test_refuses_indices_that_point_outside(cupy):
         ({"degree": "measure"}, "degree must be an int on a device; got 'measure'"),
         ({"degree": 3}, "degree must be even"),
         ({"solver": "lobpcg"}, "n_eigenpairs must be given"),
+        (
+            {"solver": "lobpcg", "n_eigenpairs": 2, "engine": "w.npz"},
+            "engine must be 'classical' for solver='lobpcg'",
+        ),
+        (
+            {"solver": "lobpcg", "n_eigenpairs": 2, "largest": True, "base": "jacobi"},
+            "base must be 'none' for the largest eigenvalues",
+        ),
         ({"kernel": "fused"}, "kernel='fused' must have CuPy's compiler"),
         ({"device": "gpu"}, "device must be one of 'cpu', 'cuda', 'cuda:0'"),
         ({"device": "cuda:-1"}, "device must be one of 'cpu', 'cuda', 'cuda:0'"),
@@ -454,6 +467,8 @@ def test_says_which_argument_is_where(cupy):
             call()
     with pytest.raises(TypeError, match="b must be where A is"):
         M.solve(ones)
+    with pytest.raises(TypeError, match="b must be an array; got csr_matrix"):
+        M.solve(there)
 
 
 class _Elsewhere(standin.ndarray):

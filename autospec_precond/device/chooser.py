@@ -27,6 +27,8 @@ class DeviceChooser(Chooser):
         The kernels.
     """
 
+    otherwise = "On a device there is no M for an indefinite A: pass it in host memory."
+
     def __init__(self, based, vector_dtype, random, library):
         super().__init__(based, vector_dtype, random)
         self.library = library

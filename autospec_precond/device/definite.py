@@ -83,8 +83,24 @@ def refuse(request):
             "make: n_eigenpairs must be given for solver='lobpcg'; got None. Pass the "
             "number of columns of X."
         )
+    if solver == "lobpcg" and request.degree != 0:
+        _refuse_for_filters(request)
     if request.degree is not None:
         checks.check_even(request.degree, "make")
+
+
+def _refuse_for_filters(request):
+    """Refuse what a polynomial for LOBPCG has no use for, as on the host."""
+    if request.engine not in (None, "classical"):
+        raise ValueError(
+            "make: engine must be 'classical' for solver='lobpcg', whose polynomials take "
+            f"no weights; got {request.engine!r}. Leave it out."
+        )
+    if request.largest and request.base == "jacobi":
+        raise ValueError(
+            "make: base must be 'none' for the largest eigenvalues, whose filter is a "
+            "polynomial of A itself; got 'jacobi'. Leave it out."
+        )
 
 
 def choose(request, make_csr):
@@ -170,7 +186,7 @@ def _based(request, library):
     if base is None:
         known = request.diagonal is not None or operand.matrix is not None
         base = "jacobi" if known else "none"
-    if request.largest:
+    if request.largest and request.solver == "lobpcg":
         base = "none"
     if base == "none" and request.diagonal is not None:
         raise ValueError(

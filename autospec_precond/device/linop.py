@@ -173,6 +173,8 @@ class Core:
             if number is None or x.device.id == number:
                 return
             hint = f"Take {name}.copy() with cupy.cuda.Device({number}) as the current one."
+        elif arrays.is_on_device(x):
+            raise TypeError(f"{caller}: {name} must be an array; got {type(x).__name__}.")
         raise TypeError(
             f"{caller}: {name} must be on device {self.parts.device!r} as M is; got "
             f"{arrays.where(x)}. {hint}"

@@ -258,6 +258,9 @@ class _Stream:
     def synchronize(self):
         type(self).n_synchronized += 1
 
+    def is_capturing(self):
+        return False
+
 
 def install(monkeypatch, free=10**9, kernels=None):
     """Put the stand-in where CuPy is looked for; return it.

@@ -703,6 +703,23 @@ def test_kernels_read_the_real_part_of_a_complex_matrix(both):
     assert np.linalg.norm(np.ones(144) - A @ host(x)) <= 1e-8 * 12
 
 
+def test_scratch_of_a_graph_of_the_caller_s_is_its_own(both):
+    xp, *_ = both
+    M = ap.make(standin.on_device(poisson2d(12)), degree=4)
+    x, out = xp.asarray(np.ones(144)), xp.zeros(144)
+    expected = host(M @ x).copy()
+    with xp.cuda.Stream() as stream:
+        stream.begin_capture()
+        M.apply_into(x, out)
+        captured = stream.end_capture()
+        M.apply_into(out, out)  # on the same stream, by other scratch
+    (kept,) = M.core._captured
+    spare = [a for pool in M.core._spare.kept.values() for one in pool for a in one]
+    assert not {a.data.ptr for a in kept} & {a.data.ptr for a in spare}
+    captured.launch()
+    assert np.array_equal(host(out), expected)
+
+
 @pytest.mark.parametrize("storage", ["csr", "dia"])
 @pytest.mark.parametrize("name", ["poisson", "float32", "complex"])
 def test_with_the_kernels_of_the_device(monkeypatch, request, name, storage, rng):

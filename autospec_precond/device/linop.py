@@ -85,6 +85,7 @@ class Core:
         # Streams have scratch of their own, since what was queued on one may run long
         # after the call. CuPy gives freed memory back to the stream it was made for.
         self._spare = gpu_runtime.Spare()
+        self._captured = []
 
     def here(self):
         """Make the device of M the current one.
@@ -104,6 +105,11 @@ class Core:
         x, out : array, shape (n,) or (n, k)
             On the device; may be one.
         """
+        if gpu_runtime.stream(self.xp).is_capturing():
+            # The caller's graph writes there whenever it is launched: nobody else may.
+            self._captured.append(self.scratch(x.shape))
+            self.queue(x, out, self._captured[-1])
+            return
         pool = self._spare.of((gpu_runtime.stream_key(self.xp), x.shape))
         try:
             scratch = pool.pop()

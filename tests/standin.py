@@ -296,7 +296,9 @@ def install(monkeypatch, free=10**9, kernels=None):
             return as_device(function(*map(_plain, args), **keywords))
 
         setattr(cupy, name, strict)
-    pool = types.SimpleNamespace(free_bytes=lambda: 0)
+    pool = types.SimpleNamespace(
+        free_bytes=lambda: 0, total_bytes=lambda: 0, get_limit=lambda: 0
+    )
     cupy.get_default_memory_pool = lambda: pool
     cupy.cuda = types.SimpleNamespace() if kernels is None else kernels.cuda
     cupy.cuda.Device = _Device

@@ -530,6 +530,13 @@ def test_says_when_there_is_no_room(monkeypatch):
     assert not cupy.crossings or all(size == 1 for _, size, _ in cupy.crossings)
 
 
+def test_a_limit_of_cupy_s_pool_is_room_as_well(cupy):
+    cupy.get_default_memory_pool().get_limit = lambda: 3_000_000
+    cupy.get_default_memory_pool().total_bytes = lambda: 1_000_000
+    text = refusal(MemoryError, standin.on_device(poisson2d(100)))
+    assert "and 2 MB free" in text
+
+
 def test_an_operator_of_the_host_is_not_moved(cupy):
     from scipy.sparse.linalg import aslinearoperator
 

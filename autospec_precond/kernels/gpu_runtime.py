@@ -99,10 +99,14 @@ def free_bytes(cupy):
     Returns
     -------
     int
-        Bytes free on the device and in CuPy's pool.
+        Bytes free on the device, as far as CuPy's pool may grow, and in that pool.
     """
     free, _ = cupy.cuda.runtime.memGetInfo()
-    return free + cupy.get_default_memory_pool().free_bytes()
+    pool = cupy.get_default_memory_pool()
+    limit = pool.get_limit()  # 0 where there is none
+    if limit:
+        free = min(free, max(0, limit - pool.total_bytes()))
+    return free + pool.free_bytes()
 
 
 def on(cupy, number):

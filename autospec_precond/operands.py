@@ -113,7 +113,9 @@ def as_operand(A, caller, n_threads=None):
     if sp.issparse(A):
         # A shallow copy takes the flags that SciPy sets while it converts.
         csr = copy.copy(A).tocsr()
-        if type(csr) is not sp.csr_array:
+        # SciPy's constructor leaves out what arrays hold beyond the last row.
+        longer = max(csr.data.size, csr.indices.size) > csr.nnz
+        if type(csr) is not sp.csr_array or longer:
             csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
         if scaled.is_large(csr) or scaled.is_ready(csr):
             dtype, notes = _working_dtype(csr.dtype, caller)

@@ -16,6 +16,7 @@ from problems import (
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 
 import autospec_precond as ap
+from autospec_precond.kernels import scaled
 
 FORMATS = ["csr", "csc", "coo", "bsr", "dia", "dok", "lil"]
 
@@ -70,6 +71,14 @@ def wide_indices(A):
     return A
 
 
+def longer(A):
+    """Return A with arrays that go on behind the last row."""
+    A = A.copy()
+    A.data = np.append(A.data, [np.nan, 0.0])
+    A.indices = np.append(A.indices, [10**6, -1]).astype(A.indices.dtype)
+    return A
+
+
 def test_snapshots_tell_a_change():
     A = poisson1d(5)
     before = snapshot(A)
@@ -94,9 +103,16 @@ def test_every_format_gives_the_same_preconditioner(name, kind, known, rng):
     assert M.report.nnz == canonical.nnz
 
 
-@pytest.mark.parametrize("variant", [unsorted, duplicated, read_only, wide_indices])
-def test_every_csr_gives_the_same_preconditioner(variant, rng):
-    canonical = poisson2d(8)
+@pytest.mark.parametrize("shift", [0.0, -3.0])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "variant", [unsorted, duplicated, read_only, wide_indices, longer]
+)
+def test_every_csr_gives_the_same_preconditioner(
+    variant, compiled, shift, rng, monkeypatch
+):
+    monkeypatch.setattr(scaled, "is_ready", lambda matrix: compiled)
+    canonical = sp.csr_array(poisson2d(8) + shift * sp.eye_array(64))
     A = variant(canonical)
     before = snapshot(A)
     M = ap.make(A, degree=8)

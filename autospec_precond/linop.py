@@ -139,8 +139,9 @@ class PolynomialPreconditioner(LinearOperator):
     Hermitian A both are D^(-1/2), and M is Hermitian and positive definite. It holds its
     own copy of an explicit A: when A changes, make it again. Several threads may apply one
     M, and a forked process may. An application allocates its result only; scratch vectors,
-    three per column, are kept for the next one. Of a real block up to 16 columns are taken
-    at a time, except by some diagonals: scratch is then no more than 48 vectors.
+    three per column, are kept for the next one. The fused kernel takes up to 16 columns of
+    a block at a time, so that scratch is no more than 48 vectors; whole blocks are taken
+    of a complex A, on a base of your own, and by some diagonals.
 
     The type of a result is ``np.result_type(M.dtype, x.dtype)``.
 
@@ -363,7 +364,7 @@ class PolynomialPreconditioner(LinearOperator):
         x : ndarray, shape (n,) or (..., n, k)
             Vector, block in any memory order, or stack of blocks.
         out : ndarray, shape of `x`
-            Where the result goes; may be `x` itself.
+            Where the result goes; may be `x` itself, or overlap it: then a block is copied.
 
         Raises
         ------
@@ -390,6 +391,9 @@ class PolynomialPreconditioner(LinearOperator):
                 f"type {getattr(out, 'dtype', None)}."
             )
         if x.size:
+            # Panels are written one by one: none may hold what another is yet to read.
+            if x.ndim > 1 and self._has_panels and _overlap(x, out):
+                x = x.copy()
             self._apply(x, out)
 
     def state(self) -> dict[str, Any]:
@@ -759,6 +763,14 @@ def _arrays_of(A):
         return ()
     names = ("data", "indices", "indptr", "offsets", "coords", "rows")
     return tuple(getattr(A, name, None) for name in names if hasattr(A, name))
+
+
+def _overlap(x, out):
+    """Say whether two arrays may share memory, but not entry by entry."""
+    if x is out or not np.may_share_memory(x, out):
+        return False
+    places = [(v.__array_interface__["data"][0], v.strides) for v in (x, out)]
+    return places[0] != places[1]
 
 
 def _planes(x):

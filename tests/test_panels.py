@@ -189,6 +189,26 @@ def test_stacks_of_blocks(kind, rng):
         assert np.array_equal(out[place], M @ x[place])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_may_overlap_what_is_multiplied(kind, rng):
+    A = poisson2d(23).tocsr() if kind == "dia" else matrix()
+    M = ap.make(A, degree=4, storage=kind, n_threads=1)
+    x = rng.standard_normal((A.shape[0], 35))
+    expected = M @ x
+    same, turned = x.copy(), x.copy()
+    wide = np.concatenate([x, x[:, :1]], axis=1)
+    for given, out in (
+        (same, same[:]),
+        (turned, turned[:, ::-1]),
+        (wide[:, :-1], wide[:, 1:]),
+    ):
+        M.apply_into(given, out)
+        assert np.array_equal(out, expected)
+    stack = np.stack([x, -x])
+    M.apply_into(stack, stack[::-1])
+    assert np.array_equal(stack, [-expected, expected])
+
+
 @pytest.mark.parametrize("k", [3, 7, 8, 17])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_finite_stays_in_its_column(kind, k, rng):

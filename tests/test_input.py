@@ -105,9 +105,7 @@ def test_every_format_gives_the_same_preconditioner(name, kind, known, rng):
 
 @pytest.mark.parametrize("shift", [0.0, -3.0])
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize(
-    "variant", [unsorted, duplicated, read_only, wide_indices, longer]
-)
+@pytest.mark.parametrize("variant", [unsorted, duplicated, read_only, wide_indices, longer])
 def test_every_csr_gives_the_same_preconditioner(
     variant, compiled, shift, rng, monkeypatch
 ):

@@ -1,5 +1,7 @@
 """The kernels of the GPU, run on the host by an emulation, against the reference."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -427,6 +429,19 @@ def test_graphs_are_limited(emulated_device, rng):
     for y in kept * 2:
         M.run(y, work)
     assert len(M._graphs) == M.limit
+
+
+def test_a_graph_may_be_pushed_out_by_another_thread(emulated_device, rng):
+    class Pushed(OrderedDict):
+        def __contains__(self, key):
+            found = super().__contains__(key)
+            self.clear()  # what others do between a question and the next
+            return found
+
+    M, (x, *work), expected = applications(emulated_device, rng)
+    M._graphs = Pushed()
+    for _ in range(3):
+        assert np.allclose(M.run(x, work), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_refused_capture_leaves_plain_launches(emulated_device, rng, monkeypatch):

@@ -6,6 +6,8 @@ from . import device, launch
 
 __all__ = ["Applications", "Repeated"]
 
+_NEW = object()  # arrays that have not been seen
+
 
 class Applications:
     """A polynomial of one operator, captured for the arrays that it is applied to.
@@ -93,11 +95,13 @@ class Applications:
             return
         layouts = tuple((a.data.ptr, a.dtype, a.shape, a.strides) for a in arrays)
         key = (cuda.Device().id, constants, layouts)
-        if key not in self._graphs:
+        # Asked for once: another thread may push it out at any time.
+        graph = self._graphs.get(key, _NEW)
+        if graph is _NEW:
             kernels()
             _remember(self._graphs, key, None, self.limit)
             return
-        graph = self._graphs[key] or self._captured(cuda, kernels)
+        graph = graph or self._captured(cuda, kernels)
         if graph is None:
             kernels()
             return
@@ -168,7 +172,7 @@ def _capture(cuda, kernels):
 
 
 def _remember(kept, key, value, limit):
+    kept.pop(key, None)  # the newest one stands last
     kept[key] = value
-    kept.move_to_end(key)
     while len(kept) > limit:
         kept.popitem(last=False)

@@ -402,6 +402,12 @@ def refusal(error, A, **keywords):
     return str(caught.value)
 
 
+@pytest.mark.parametrize("storage", ["csr", "dia"])
+def test_a_dense_matrix_is_not_stored_otherwise(cupy, storage):
+    text = refusal(ValueError, standin.on_device(MATRICES["dense"]), storage=storage)
+    assert "must have an explicit sparse A; got storage 'dense'" in text
+
+
 @pytest.mark.parametrize(
     ("A", "error", "text"),
     [

@@ -141,6 +141,11 @@ def choose(request, make_csr):
                 "make: kernel='fused' must have an explicit sparse A; got storage "
                 f"{stored.kind!r}. Use kernel='reference'."
             )
+        if request.storage:
+            raise ValueError(
+                f"make: storage={request.storage!r} must have an explicit sparse A; got "
+                f"storage {stored.kind!r}. Leave storage out."
+            )
         library = kernels.Plain(operand.xp)
     if filtering:
         return _filter(request, based, stored, library, precision, random, spent)

@@ -160,6 +160,18 @@ def test_diagonals_away_from_the_ends(emulated_device, rng, half):
     check(emulated_device, stored, random_factors(rng, 3), numbers(rng, n, "f4"))
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("n", [40, 1024, 2 * 1024 + 33, 4 * 1024 + 17])
+def test_diagonals_with_two_rows_for_a_thread(emulated_device, rng, monkeypatch, n, half):
+    monkeypatch.setattr(launch, "_MANY_DIAGONALS", 0)
+    monkeypatch.setattr(launch, "_MANY_ROWS", 0)
+    stored = random_diagonals(rng, n, [-300, -10, 0, 1, 10, 256, 1000], "f4", half)
+    x = numbers(rng, n, "f4")
+    check(emulated_device, stored, random_factors(rng, 3), x)
+    plan = launch.Plan(stored, random_factors(rng, 3), x.dtype, x.shape)
+    assert plan.block == (512,)
+
+
 def test_a_row_of_several_chunks(emulated_device, rng):
     """Rows of a thread block with more entries than it holds at a time; empty ones, too."""
     lengths = rng.integers(0, 4, 2100)

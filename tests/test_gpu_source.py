@@ -35,10 +35,13 @@ TYPES = [
 ]
 FORMS = {
     "csr": [(1,), (2,), (4,), (8,), (16,), (32,)],
-    "dia": [(1, False), (5, False), (4, True), (27, False), (14, True), (128, False)],
+    "dia": [
+        *((1, False, 1), (5, False, 1), (4, True, 1), (27, False, 1), (14, True, 1)),
+        *((50, True, 1), (50, True, 2), (128, False, 1), (128, False, 2)),
+    ],
     "bsr": [(size,) for size in source.BLOCK_SIZES],
 }
-USUAL = {"csr": (8,), "dia": (4, True), "bsr": (3,)}
+USUAL = {"csr": (8,), "dia": (4, True, 1), "bsr": (3,)}
 
 
 @functools.cache
@@ -51,7 +54,8 @@ def steps():
         for (form, (values, dtype, factors)), indices, block, second in itertools.product(
             cases, ("i4", "i8"), (False, True), (False, True)
         ):
-            form = () if block and kind == "csr" else form
+            if block and kind != "bsr":
+                form = form[:-1]  # one thread takes an entry
             given = kind, values, indices, dtype, factors, block
             names.add(source.step(*given, form=form, second=second))
     return tuple(sorted(names))

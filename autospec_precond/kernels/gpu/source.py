@@ -89,7 +89,8 @@ def step(kind, values, indices, dtype, factors, block, *, form=(), second=False)
         Whether it takes a block of columns.
     form : tuple
         Constants of the kernel: threads per row of 'csr' for a vector; number of diagonals
-        stored and whether these are half of them; size of the blocks.
+        stored, whether these are half of them, and rows per thread for a vector; size of
+        the blocks.
     second : bool, optional
         Whether b2 is read.
 

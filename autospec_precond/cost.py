@@ -61,9 +61,6 @@ _SMALL, _LARGE = 1e6, 1.28e8  # bytes in the cache, and far outside
 _OUTER_PASSES = 14  # vectors of length n that an iteration of SciPy's cg reads and writes
 _STORE_PASSES = 20  # bytes that forming and storing S moves, over those of A's values
 _BOUND_PRODUCTS = 8  # the rigorous bound: four products, |S| and quotients
-# Seconds of the proof that p is positive, over degree**3.5; below a millisecond up to
-# degree 16, and left out there.
-_PROOF, _PROVED_AT_ONCE = 0.0096 / 32**3.5, 16
 _THREADS = 0.8  # exponent of the gain from several threads
 
 
@@ -350,7 +347,7 @@ def predict(costs, plain, n_steps, check_products):
     Returns
     -------
     dict of int to (float, float)
-        Seconds of what is left of the setup, counted twice but for self-check and proof,
+        Seconds of what is left of the setup, counted twice but for the self-check,
         and of the solve, per degree. A degree above n/16 is no candidate, and only 0 is
         where CG needs hardly more steps than the probe has made.
     """
@@ -363,8 +360,6 @@ def predict(costs, plain, n_steps, check_products):
             break
         iterations = math.ceil(plain / ((degree + 1) * _EFFICIENCY[degree])) + 1
         check = check_products(degree) * step
-        if degree > _PROVED_AT_ONCE:
-            check += _PROOF * degree**3.5
         result[degree] = making + check, iterations * (outer + edges + degree * step)
     return result
 

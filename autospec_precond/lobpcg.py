@@ -29,7 +29,7 @@ _ITERATIONS = 12.0, 20.0
 # per entry of A and column.
 _CALLS, _PER_NUMBER, _PER_ENTRY = 4e-4, 2e-8, 2.5e-10
 
-_PROVED = 16, 32  # degrees whose proof takes 1 and 12 ms
+_PROVED = 32, 64  # degrees whose proof takes half a millisecond and 1 ms
 _LARGE = 2e5  # numbers in a block from which on float32 vectors pay
 
 

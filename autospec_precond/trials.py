@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, minres
 
-from . import certificate, signed
+from . import certificate, positivity, signed
 
 __all__ = ["best", "certify"]
 
@@ -210,4 +210,4 @@ def _of_constant(polynomial, vectors, rigorous):
     )
 
 
-_is_positive = functools.lru_cache(maxsize=64)(certificate.is_positive)
+_is_positive = functools.lru_cache(maxsize=64)(positivity.is_positive)

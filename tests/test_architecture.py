@@ -23,6 +23,7 @@ LAYERS = [
     "roots",
     "signed",
     "classical",
+    "positivity",
     "certificate",
     "probe",
     "equilibrium",

@@ -13,8 +13,10 @@ from predictions import count_failures
 from problems import poisson1d, refusal
 
 import autospec_precond as ap
-from autospec_precond.certificate import certify, count_real_roots, is_positive
+from autospec_precond import positivity
+from autospec_precond.certificate import certify
 from autospec_precond.classical import chebyshev
+from autospec_precond.positivity import count_real_roots, is_positive
 
 MOST = 12  # roots below are whole numbers up to this, over 8
 
@@ -78,6 +80,49 @@ def test_real_roots_are_counted_exactly(roots, pairs, sign):
 )
 def test_positivity_knows_no_rounding(coefficients, positive):
     assert is_positive(coefficients) is positive
+
+
+@given(
+    degree=st.integers(1, 16).map(lambda half: 2 * half),
+    least=st.floats(-6, 0),
+    sign=st.sampled_from([-1, 1]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_taylor_and_grid_never_contradict_sturm(degree, least, sign, seed):
+    rng = np.random.default_rng(seed)
+    c = rng.standard_normal(degree + 1) / (1 + np.arange(degree + 1)) ** rng.integers(3)
+    c[-1] = abs(c[-1])
+    t = np.linspace(-1, 1, 2001)
+    values = basis.chebval(t, c)
+    c[0] += sign * 10**least * np.ptp(values) - values.min()
+    powers = positivity._powers(c)
+    fast = positivity._decide(c, powers)
+    exact = powers[0] > 0 and positivity._distinct_real_roots(powers) == 0
+    assert fast in (None, exact)
+
+
+@pytest.mark.parametrize("degree", [2, 8, 16, 32, 64])
+@pytest.mark.parametrize("ratio", [1e-3, 1e-4, 1e-5])
+def test_what_the_engine_makes_is_proved_without_sturm(monkeypatch, degree, ratio):
+    monkeypatch.setattr(positivity, "_distinct_real_roots", lambda p: 1)
+    assert is_positive(chebyshev(degree, 1.0, low=ratio).coefficients)
+
+
+@pytest.mark.parametrize("beyond", [1e-3, 0.1, 0.6, 9.0])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_root_outside_the_interval_is_seen(beyond, side):
+    """The factors are (t - 1 - beyond)² and, higher, that less a little."""
+    root = 1 + beyond
+    for lowered, positive in ((0.0, False), (-1e-9, True), (1e-9, False)):
+        square = np.array([root**2 - lowered, -2 * side * root, 1.0])
+        c = basis.poly2cheb(np.polynomial.polynomial.polymul(square, [1.3, 0.0, 1.0]))
+        assert is_positive(c) is positive or lowered == 0.0
+
+
+@pytest.mark.parametrize("scale", [2e-323, 1e-250, 1e250, 1.1e308])
+def test_the_scale_does_not_matter(scale):
+    assert is_positive(np.array([1.0, 0.0, 0.5]) * scale)
+    assert not is_positive(np.array([1.0, 0.0, 1.5]) * scale)
 
 
 def planted(degree, high, roots):

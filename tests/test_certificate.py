@@ -125,6 +125,13 @@ def test_the_scale_does_not_matter(scale):
     assert not is_positive(np.array([1.0, 0.0, 1.5]) * scale)
 
 
+def test_rounding_below_the_normal_numbers_is_not_trusted():
+    """Multiples of the least positive number: a grid finds negative values here."""
+    c = np.array([28, 0, -3, -2, -6, -6, -6, -4, 4, 2, 5, 0, 1, 6, 4.0])
+    assert is_positive(c)
+    assert is_positive(c * 5e-324)
+
+
 def planted(degree, high, roots):
     """Multiply a positive polynomial by factors (λ - root), positive at high/3."""
     base = chebyshev(degree - len(roots), high)

@@ -436,9 +436,9 @@ def test_refuses_indices_that_point_outside(cupy):
 @pytest.mark.parametrize(
     ("keywords", "text"),
     [
-        ({"solver": "gmres"}, "must be Hermitian positive definite on a device"),
+        ({"assume_a": "gen"}, "must be Hermitian positive definite on a device"),
         ({"assume_a": "her"}, "must be Hermitian positive definite on a device"),
-        ({"base": "equilibrate"}, "base must be 'none' or 'jacobi' on a device"),
+        ({"base": "equilibrate"}, "base must be 'none' or 'jacobi' for a positive"),
         ({"n_threads": 2}, "n_threads must not be given on a device"),
         ({"storage": "sell"}, "storage must be 'csr' or 'dia' on a device"),
         ({"storage": "dia"}, "must have few diagonals and a kernel"),

@@ -7,7 +7,7 @@ from autospec_precond import operands as host_operands
 from autospec_precond.kernels import gpu_runtime
 from autospec_precond.report import Report
 
-from . import definite
+from . import choice as chosen
 from .host import HostPreconditioner
 from .linop import Core, Parts, operator_class
 from .operands import as_operand
@@ -82,14 +82,15 @@ def make(A, device, request, seconds):
         if here and operand.matrix is not None:
             _check_memory(xp, name, operand.matrix, operand.dtype, moved=True)
         asked = request(operand)
-        choice = definite.choose(asked, gpu_runtime.sparse().csr_matrix)
+        choice = chosen.choose(asked, gpu_runtime.sparse().csr_matrix)
         report = _report(choice, operand, asked, name, (*operand.notes, *notes), seconds)
         core = Core(
             Parts(
                 shape=(operand.n, operand.n),
                 dtype=operand.dtype,
                 stored=choice.stored,
-                scale=choice.based.left,
+                left=choice.based.left,
+                right=choice.based.right,
                 polynomial=choice.polynomial,
                 precision=choice.precision,
                 kernel=choice.kernel,
@@ -97,6 +98,8 @@ def make(A, device, request, seconds):
                 report=report,
                 A=A if operand.matrix is None else operand.matrix,
                 host=host,
+                is_hermitian=choice.kind != "gen",
+                is_positive=choice.kind == "pos",
             )
         )
         if host is not None:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from autospec_precond import checkpoint, checks, classify, density, lobpcg
+from autospec_precond import checkpoint, checks, density, lobpcg
 from autospec_precond.classical import shifted
 from autospec_precond.errors import NotPositiveError
 from autospec_precond.kernels import layout
@@ -15,68 +15,22 @@ from .chooser import DeviceChooser
 from .operands import check_diagonal, check_hermitian
 from .vectors import Random
 
-__all__ = ["SOLVERS", "choose", "refuse"]
+__all__ = ["choose"]
 
-SOLVERS = ("cg", "minres", "lobpcg")
 _N_STEPS = 60  # of Lanczos for lobpcg, a third of them for few rows
 _FEW_ROWS = 5000
 _DEGREES = (8, 12, 16, 24, 32, 48, 64)
 _CALLS = 3e-3  # seconds of an iteration of CuPy's lobpcg but for products, assumed
 
 
-def refuse(request):
-    """Refuse what does not exist on a device, before any work.
-
-    Parameters
-    ----------
-    request : Request
-        What the caller asked for.
-
-    Raises
-    ------
-    ValueError
-        In one sentence.
-    """
-    host = "Pass A in host memory for that."
-    solver, base = request.solver, request.base
-    if solver not in (None, *SOLVERS) or request.assume_a not in (None, "pos"):
-        asked = f"solver={solver!r}, assume_a={request.assume_a!r}"
-        raise ValueError(
-            "make: A must be Hermitian positive definite on a device, for 'cg', 'minres' "
-            f"or 'lobpcg'; got {asked}. {host}"
-        )
-    if solver is not None:
-        classify.check_solver(solver, request.assume_a, request.operand, "make")
-    if base is not None and not (isinstance(base, str) and base in ("none", "jacobi")):
-        name = base if isinstance(base, str) else type(base).__name__
-        raise ValueError(
-            f"make: base must be 'none' or 'jacobi' on a device; got {name!r}. {host}"
-        )
-    absent = {
-        "nullspace": request.nullspace,
-        "B": request.B,
-        "n_threads": request.n_threads,
-    }
-    for name, value in absent.items():
-        if value is not None:
-            raise ValueError(
-                f"make: {name} must not be given on a device; got {type(value).__name__}. "
-                f"{host}"
-            )
-    if request.storage not in (None, "csr", "dia"):
-        raise ValueError(
-            f"make: storage must be 'csr' or 'dia' on a device; got {request.storage!r}. "
-            "Leave it out."
-        )
-    if request.degree == "measure":
-        raise ValueError(
-            "make: degree must be an int on a device; got 'measure'. Leave it out."
-        )
+def _refuse(request):
+    """Refuse what does not suit such a matrix on a device, before any work."""
+    solver = request.solver
     kind = type(request.state.get("polynomial")).__name__
     if kind in ("RootPolynomial", "SignedPolynomial"):
         raise ValueError(
             f"make: polynomial must be for a positive definite A on a device; got a {kind}"
-            f". {host}"
+            ". Pass A in host memory for that."
         )
     if solver == "lobpcg" and request.n_eigenpairs is None:
         raise ValueError(
@@ -85,8 +39,6 @@ def refuse(request):
         )
     if solver == "lobpcg" and request.degree != 0:
         _refuse_for_filters(request)
-    if request.degree is not None:
-        checks.check_even(request.degree, "make")
 
 
 def _refuse_for_filters(request):
@@ -125,13 +77,21 @@ def choose(request, make_csr):
     TypeError, ValueError
         If a keyword does not suit such a matrix.
     """
-    refuse(request)
+    _refuse(request)
     operand = request.operand
     library = kernels.select(operand.xp, request.kernel, "make")
     random = Random(operand.xp, request.rng, library.uniform)
     based = _based(request, library)
     least = 1.0 if based.name == "jacobi" and request.diagonal is None else 0.0
     spent, *seen = check_hermitian(operand, based, random, "make", least)
+    # Only now, as on the host: a general A goes elsewhere.
+    if request.degree is not None:
+        checks.check_even(request.degree, "make")
+    if request.base == "equilibrate":
+        raise ValueError(
+            "make: base must be 'none' or 'jacobi' for a positive definite A; got "
+            "'equilibrate'. Its diagonal scales rows and columns at once."
+        )
     filtering = request.solver == "lobpcg" and request.degree != 0
     precision = request.precision or "mixed"
     stored = storage.store(based, operand.dtype, precision, make_csr, request.storage)
@@ -191,6 +151,8 @@ def _based(request, library):
     if base is None:
         known = request.diagonal is not None or operand.matrix is not None
         base = "jacobi" if known else "none"
+    if base == "equilibrate":  # until A has shown whether it is of this class
+        base = "none" if operand.matrix is None else "jacobi"
     if request.largest and request.solver == "lobpcg":
         base = "none"
     if base == "none" and request.diagonal is not None:

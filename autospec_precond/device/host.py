@@ -38,7 +38,8 @@ class HostPreconditioner(Surface, LinearOperator):
         """The product with A on the host, in A's precision."""
         if self._product is None:
             operand = reopen(self.core.parts.host, self.dtype, "A")
-            self._product = MatrixProduct(operand, None, True)
+            hermitian = self.core.parts.is_hermitian
+            self._product = MatrixProduct(operand, None, hermitian)
         return self._product
 
     def _matvec(self, x):
@@ -141,6 +142,7 @@ class HostPreconditioner(Surface, LinearOperator):
         info : int
             As for `PolynomialPreconditioner.solve`.
         """
+        self.check_positive()
         xp = self.core.xp
         seen = None
         if callback is not None:

@@ -31,8 +31,8 @@ class Parts:
         Type of A.
     stored : Stored
         The based operator in the form that the kernel reads.
-    scale : array, shape (n,), or None
-        D^(-1/2).
+    left, right : array, shape (n,), or None
+        The diagonals L and R; one array where S is Hermitian like A.
     polynomial : Polynomial
         p, in the units of the based operator.
     precision, kernel, device : str
@@ -43,12 +43,15 @@ class Parts:
         On the device.
     host : object or None
         The caller's A where it was in host memory.
+    is_hermitian, is_positive : bool
+        Whether A, and with it M, is Hermitian; positive definite.
     """
 
     shape: tuple
     dtype: np.dtype
     stored: Stored
-    scale: Any
+    left: Any
+    right: Any
     polynomial: Any
     precision: str
     kernel: str
@@ -56,6 +59,8 @@ class Parts:
     report: Report
     A: Any
     host: Any = None
+    is_hermitian: bool = True
+    is_positive: bool = True
 
 
 class Core:
@@ -152,12 +157,12 @@ class Core:
         parts, (start, *work) = self.parts, scratch
         back = 1 / parts.stored.unit
         if self.graph is not None:
-            scales = parts.scale, 1.0, parts.scale, back
+            scales = parts.left, 1.0, parts.right, back
             self.graph.scaled(x, out, scales, start, work)
         else:
-            self.library.scale(x, parts.scale, 1.0, start)
+            self.library.scale(x, parts.left, 1.0, start)
             result = self._run(start, work)
-            self.library.scale(result, parts.scale, back, out)
+            self.library.scale(result, parts.right, back, out)
 
     def check_place(self, x, name, caller):
         """Refuse what is not an array on the device of M: a kernel gets an address only.
@@ -267,6 +272,20 @@ class Surface:
         """Number of threads of the host: 1."""
         return 1
 
+    def check_positive(self):
+        """Refuse to solve by conjugate gradients where M is not made for them.
+
+        Raises
+        ------
+        ValueError
+            If A is not known to be positive definite.
+        """
+        if not self.core.parts.is_positive:
+            raise ValueError(
+                "solve: M must be made for a positive definite A; got one for solver "
+                f"{self.solver!r}. Pass M to that solver."
+            )
+
     def state(self):
         """Return all that `make` needs to build the same M again without a probe.
 
@@ -327,7 +346,7 @@ def restore(parts):
 
 def _home(parts):
     """Return where the arrays of M are, as far as they tell."""
-    names = map(arrays.name_of, (parts.scale, parts.stored.data, parts.A))
+    names = map(arrays.name_of, (parts.left, parts.stored.data, parts.A))
     return next((name for name in names if ":" in name), parts.device)
 
 
@@ -384,6 +403,7 @@ def _made(linalg):
 
         def solve(self, b, x0=None, *, rtol=1e-5, atol=0.0, maxiter=None, callback=None):
             """Solve A x = b by conjugate gradients on the device."""
+            self.check_positive()
             arrays.check_together("solve", A=self.core.parts.A, b=b, x0=x0)
             for name, given in (("b", b), ("x0", x0)):
                 if given is not None:

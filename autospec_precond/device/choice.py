@@ -1,0 +1,137 @@
+"""Which class a matrix on a device belongs to, and who chooses for it."""
+
+from autospec_precond import classify
+from autospec_precond.errors import NotHermitianError, NotPositiveError
+from autospec_precond.roots import RootPolynomial
+from autospec_precond.signed import SignedPolynomial
+
+from . import bases, definite, kernels
+from .operands import check_hermitian
+from .vectors import Random
+
+__all__ = ["choose"]
+
+# As on the host: solvers that take a Hermitian A only, and those for a definite one.
+_HERMITIAN = ("cg", "minres", "lobpcg")
+_POSITIVE = ("cg", "lobpcg")
+_GENERAL = ("gmres", "bicgstab")
+_HOST = "Pass A in host memory for that."
+
+
+def choose(request, make_csr):
+    """Find the class of A, unless told, and choose for it; see `classes.choose`.
+
+    Parameters
+    ----------
+    request : Request
+        What the caller asked for; its operand is one of `operands.Operand`.
+    make_csr : callable
+        Makes a sparse matrix by rows on the device.
+
+    Returns
+    -------
+    Choice
+        What M is to be.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If A does not suit the solver named, or a keyword does not suit the class.
+    """
+    refuse(request)
+    solver, assumed = request.solver, request.assume_a
+    given = request.state.get("polynomial")
+    if solver == "lobpcg":
+        return definite.choose(request, make_csr)
+    if assumed == "gen" or (isinstance(given, RootPolynomial) and assumed is None):
+        return _general(request, make_csr)
+    if assumed == "her" or isinstance(given, SignedPolynomial):
+        return _indefinite(request, make_csr)
+    try:
+        return definite.choose(request, make_csr)
+    except NotHermitianError as error:
+        if assumed or solver in _HERMITIAN:
+            raise
+        return _general(request, make_csr, error)
+    except NotPositiveError as error:
+        if assumed or solver in _POSITIVE:
+            raise
+        return _not_positive(request, make_csr, error)
+
+
+def refuse(request):
+    """Refuse what does not exist on a device for any class of A, before any work.
+
+    Parameters
+    ----------
+    request : Request
+        What the caller asked for.
+
+    Raises
+    ------
+    ValueError
+        In one sentence.
+    """
+    if request.solver is not None:
+        classify.check_solver(request.solver, request.assume_a, request.operand, "make")
+    base = request.base
+    if base is not None and not isinstance(base, str):
+        raise ValueError(
+            f"make: base must be 'none', 'jacobi' or 'equilibrate' on a device; got "
+            f"{type(base).__name__}. {_HOST}"
+        )
+    absent = {
+        "nullspace": request.nullspace,
+        "B": request.B,
+        "n_threads": request.n_threads,
+    }
+    for name, value in absent.items():
+        if value is not None:
+            raise ValueError(
+                f"make: {name} must not be given on a device; got {type(value).__name__}. "
+                f"{_HOST}"
+            )
+    if request.storage not in (None, "csr", "dia"):
+        raise ValueError(
+            f"make: storage must be 'csr' or 'dia' on a device; got {request.storage!r}. "
+            "Leave it out."
+        )
+    if request.degree == "measure":
+        raise ValueError(
+            "make: degree must be an int on a device; got 'measure'. Leave it out."
+        )
+
+
+def _not_positive(request, make_csr, error):
+    """Choose for an A that is not positive definite, and may not be Hermitian either."""
+    solver, operand = request.solver, request.operand
+    if solver in _GENERAL or (solver is None and operand.dtype.kind == "c"):
+        return _general(request, make_csr, error)
+    library = kernels.select(operand.xp, request.kernel, "make")
+    random = Random(operand.xp, request.rng, library.uniform)
+    based = bases.build(operand, "none", None, library)
+    try:
+        check_hermitian(operand, based, random, "make")
+    except NotHermitianError as other:
+        if solver in _HERMITIAN:
+            raise
+        return _general(request, make_csr, other)
+    return _indefinite(request, make_csr, error)
+
+
+def _indefinite(request, make_csr, error=None):
+    """Refuse a Hermitian A that is not positive definite: there is no M for it yet."""
+    raise error or _no_such_m(request)
+
+
+def _general(request, make_csr, error=None):
+    """Refuse a general A: there is no M for it yet."""
+    raise error or _no_such_m(request)
+
+
+def _no_such_m(request):
+    asked = f"solver={request.solver!r}, assume_a={request.assume_a!r}"
+    return ValueError(
+        "make: A must be Hermitian positive definite on a device, for 'cg', 'minres' or "
+        f"'lobpcg'; got {asked}. {_HOST}"
+    )

@@ -8,11 +8,95 @@ import numpy as np
 from .gmres_engine import harmonic_ritz
 from .sums import norm
 
-__all__ = ["Arnoldi", "ArnoldiProbe", "residual_norms"]
+__all__ = ["Arnoldi", "ArnoldiProbe", "Vectors", "residual_norms"]
 
 _AGAIN = 0.5  # what must be left of a vector, else it is orthogonalised a second time
 _EXHAUSTED = 1e-13  # what is left where the Krylov space holds the whole image
 _RTOL = 1e-8
+
+
+class Vectors:
+    """Where vectors of length n are, and what only that place can do with them.
+
+    Small matrices are NumPy's everywhere.
+    """
+
+    xp = np
+
+    def norm(self, x):
+        """Return the Euclidean length of a vector.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Finite or not.
+
+        Returns
+        -------
+        float
+            Of BLAS where there is one.
+        """
+        return float(np.linalg.norm(x))
+
+    def first_norm(self, x):
+        """Return the length of a start vector.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Finite.
+
+        Returns
+        -------
+        float
+            Not of BLAS, which may not be held yet: two calls must agree in every bit.
+        """
+        return norm(x)
+
+    def taken(self, x):
+        """Return what a product has returned as an array.
+
+        Parameters
+        ----------
+        x : object
+            Of a product of the caller's.
+
+        Returns
+        -------
+        array, shape (n,)
+            Where the vectors are.
+        """
+        return np.asarray(x)
+
+    def fetch(self, x):
+        """Bring a few numbers to the host.
+
+        Parameters
+        ----------
+        x : array, shape (k,)
+            Coefficients of basis vectors.
+
+        Returns
+        -------
+        ndarray, shape (k,)
+            Of NumPy.
+        """
+        return x
+
+    def send(self, x):
+        """Bring a few numbers of the host to where the vectors are.
+
+        Parameters
+        ----------
+        x : ndarray, shape (k,)
+            Coefficients of basis vectors.
+
+        Returns
+        -------
+        array, shape (k,)
+            The same.
+        """
+        return x
 
 
 class Arnoldi:
@@ -26,6 +110,8 @@ class Arnoldi:
         Start vector, float64 or complex128.
     most : int
         Steps that there is room for.
+    vectors : Vectors, optional
+        Where they are; in host memory by default.
 
     Attributes
     ----------
@@ -35,13 +121,13 @@ class Arnoldi:
         Whether the Krylov space ended: further steps would find nothing.
     """
 
-    def __init__(self, product, start, most):
+    def __init__(self, product, start, most, vectors=None):
         self.product = product
+        self.vectors = vectors or Vectors()
         most = min(most, start.size)
-        self._basis = np.empty((most + 1, start.size), start.dtype)
+        self._basis = self.vectors.xp.empty((most + 1, start.size), start.dtype)
         self._entries = np.zeros((most + 1, most), start.dtype)
-        # Not BLAS, which may not be held yet: two calls must agree in every bit.
-        np.divide(start, norm(start), out=self._basis[0])
+        self._keep(start, self.vectors.first_norm(start), 0)
         self.n_products = 0
         self.is_exhausted = False
 
@@ -74,12 +160,12 @@ class Arnoldi:
         A step reads the basis twice, and four times where a vector lies mostly within
         the space that is known.
         """
-        m = min(m, self._entries.shape[1])
+        m, vectors = min(m, self._entries.shape[1]), self.vectors
         while self.n_products < m and not self.is_exhausted:
             k = self.n_products
             known = self._basis[: k + 1]
-            w = np.asarray(self.product(self._basis[k]))
-            before = float(np.linalg.norm(w))
+            w = vectors.taken(self.product(self._basis[k]))
+            before = vectors.norm(w)
             if not np.isfinite(before):
                 raise ValueError(
                     f"make: the products of A must be finite; got one of norm {before}."
@@ -89,8 +175,8 @@ class Arnoldi:
                 # Not known.conj() @ w: that would copy the basis.
                 h = (known @ w.conj()).conj()
                 w = w - h @ known
-                self._entries[: k + 1, k] += h
-                before, left = left, float(np.linalg.norm(w))
+                self._entries[: k + 1, k] += vectors.fetch(h)
+                before, left = left, vectors.norm(w)
                 if left > _AGAIN * before or left <= _EXHAUSTED * before:
                     break
             self.n_products = k + 1
@@ -99,8 +185,11 @@ class Arnoldi:
                 self.is_exhausted = True
             else:
                 self._entries[k + 1, k] = left
-                np.divide(w, left, out=self._basis[k + 1])
+                self._keep(w, left, k + 1)
         return self
+
+    def _keep(self, w, length, k):
+        self.vectors.xp.divide(w, length, out=self._basis[k])
 
 
 @dataclass(frozen=True, eq=False)

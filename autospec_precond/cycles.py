@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from .arnoldi import Vectors
 from .linop import core
 
 __all__ = ["Applied", "trial"]
@@ -50,7 +51,7 @@ class Applied:
         return y if based.right is None else based.right * y
 
 
-def trial(product, M, b, n_steps, n_first=_FIRST):
+def trial(product, M, b, n_steps, n_first=_FIRST, vectors=None):
     """Run two short cycles of GMRES and look at the true residual of the second.
 
     Parameters
@@ -65,6 +66,8 @@ def trial(product, M, b, n_steps, n_first=_FIRST):
         Iterations of the second cycle.
     n_first : int, optional
         Of the first cycle.
+    vectors : Vectors, optional
+        Where they are; in host memory by default.
 
     Returns
     -------
@@ -86,50 +89,51 @@ def trial(product, M, b, n_steps, n_first=_FIRST):
     r grows, which is what a bad M looks like. The first cycle, a few iterations long,
     takes away what any M takes away, and leaves what holds a solve up.
     """
+    vectors = vectors or Vectors()
     with np.errstate(all="ignore"):
-        x, before = _cycle(product, M, b, min(n_first, b.size))
+        x, before = _cycle(product, M, b, min(n_first, b.size), vectors)
         r = b - product(x)
-        start, size = float(np.linalg.norm(r)), float(np.linalg.norm(b))
+        start, size = vectors.norm(r), vectors.norm(b)
         if not np.isfinite(start):
             return -np.inf, 1, before + 1, 1.0, np.inf
         if start <= _DONE * size:
             return -np.log10(_DONE), before, before + 1, 1.0, 0.0
         began = time.perf_counter()
-        x, made = _cycle(product, M, r / start, min(n_steps, b.size))
-        left = float(np.linalg.norm(r / start - product(x)))
+        x, made = _cycle(product, M, r / start, min(n_steps, b.size), vectors)
+        left = vectors.norm(r / start - product(x))
         seconds = time.perf_counter() - began
     decades = -np.log10(max(left, 1e-16)) if np.isfinite(left) else -np.inf
     grown = max(float(np.log10(start / size)), 0.0)
     return float(decades), made, before + made + 2, seconds, grown
 
 
-def _cycle(product, M, b, n_steps):
+def _cycle(product, M, b, n_steps, vectors):
     """Return what GMRES adds to x in a cycle, and the iterations made, at least one."""
-    V = np.empty((n_steps + 1, b.size), b.dtype)
+    V = vectors.xp.empty((n_steps + 1, b.size), b.dtype)
     H = np.zeros((n_steps + 1, n_steps), b.dtype)
     V[0] = M(b)
-    start = float(np.linalg.norm(V[0]))
+    start = vectors.norm(V[0])
     if not (np.isfinite(start) and start > 0):
-        return np.full_like(b, np.nan), 1
+        return np.nan * b, 1
     V[0] /= start
     made = 0
     for k in range(n_steps):
-        w = np.asarray(M(product(V[k])))
-        size = float(np.linalg.norm(w))
+        w = vectors.taken(M(product(V[k])))
+        size = vectors.norm(w)
         if not np.isfinite(size):
             break
         for _ in range(2):
             h = (V[: k + 1] @ w.conj()).conj()
             w = w - h @ V[: k + 1]
-            H[: k + 1, k] += h
-        left = float(np.linalg.norm(w))
+            H[: k + 1, k] += vectors.fetch(h)
+        left = vectors.norm(w)
         made = k + 1
         if left <= 1e-14 * size:
             break
         H[k + 1, k] = left
-        np.divide(w, left, out=V[k + 1])
+        vectors.xp.divide(w, left, out=V[k + 1])
     if made == 0 or not np.isfinite(H).all():
-        return np.full_like(b, np.nan), 1
+        return np.nan * b, 1
     target = start * np.eye(made + 1, 1)[:, 0]
     y = np.linalg.lstsq(H[: made + 1, :made], target, rcond=None)[0]
-    return y @ V[:made], made
+    return vectors.send(y) @ V[:made], made

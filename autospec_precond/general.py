@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import bases, blas, checkpoint, classify, cost, gmres_engine, kernels, scaling
-from .arnoldi import Arnoldi, ArnoldiProbe
+from .arnoldi import Arnoldi, ArnoldiProbe, Vectors
 from .bases import Based
 from .calibration import TIMES
 from .composite import Image, composite
@@ -15,7 +15,7 @@ from .kernels import layout
 from .request import Choice
 from .roots import RootPolynomial, with_added_roots
 
-__all__ = ["choose"]
+__all__ = ["Chooser", "choose"]
 
 # On 45 real matrices degrees 16 to 32 took about as many products; higher ones only where
 # restarts hold GMRES up, as in closed streamlines.
@@ -84,11 +84,20 @@ def choose(request):
         If A is structurally singular, or a keyword does not suit it.
     """
     classify.check_structure(request.operand, "make")
-    return _Chooser(request).choose()
+    return Chooser(request).choose()
 
 
-class _Chooser:
-    """Makes the candidates, and keeps count."""
+class Chooser:
+    """Makes the candidates, and keeps count.
+
+    Parameters
+    ----------
+    request : Request
+        What the caller asked for.
+    """
+
+    vectors = Vectors()
+    setup = _SETUP
 
     def __init__(self, request):
         self.request = request
@@ -105,6 +114,13 @@ class _Chooser:
             self._model = checkpoint.load_gmres(request.engine)
 
     def choose(self):
+        """Choose, as the function does.
+
+        Returns
+        -------
+        Choice
+            As there.
+        """
         request = self.request
         names = self._names()
         if request.state:
@@ -161,19 +177,18 @@ class _Chooser:
         # float32 values would not survive so many factors.
         made = _Candidate(based, probe, p, request.precision or "double")
         self._store(made)
-        vectors = layout.vector_dtype(self.operand.dtype, made.precision)
-        image = Image(based, made.stored, p, made.kernel, vectors)
-        start = np.roll(self._start, 1)
-        process = Arnoldi(self._held(image), start, _OUTER).extend(_OUTER)
+        image, roll = self._image(made), self.vectors.xp.roll
+        start = roll(self._start, 1)
+        process = Arnoldi(self._held(image), start, _OUTER, self.vectors).extend(_OUTER)
         self.n_products += process.n_products * _INNER
         both = composite(ordered, harmonic_ritz(process.hessenberg), is_real)
         if both is None or both.size > 1.5 * _INNER * _OUTER:
             return None
         made.polynomial = q = RootPolynomial(tuple(both), True if is_real else None)
-        M = Applied(based, made.stored, q, made.kernel, vectors, request.n_threads or 1)
-        b = np.roll(self._start, 2)
+        M, b = self._applied(made), roll(self._start, 2)
+        size = self.vectors.norm
         with np.errstate(all="ignore"):
-            left = np.linalg.norm(b - self._held(self._product)(M(b))) / np.linalg.norm(b)
+            left = size(b - self._held(self._product)(M(b))) / size(b)
         self.n_products += q.degree + 1
         if not left <= 10**-_GAIN:
             return None
@@ -273,9 +288,15 @@ class _Chooser:
             return ["none"]
         if scaling.signed_diagonal(operand) is None:
             return ["equilibrate", "none"]
-        if scaling.diagonal_share(operand) >= _SHARE:
+        if self._share() >= _SHARE:
             return ["jacobi", "equilibrate"]
         return ["equilibrate", "jacobi", "none"]
+
+    def _share(self):
+        return scaling.diagonal_share(self.operand)
+
+    def _equilibrated(self):
+        return scaling.equilibrated(self.operand)
 
     def _based(self, name):
         operand, diagonal = self.operand, self.request.diagonal
@@ -290,14 +311,18 @@ class _Chooser:
         if name == "jacobi":
             left = self._jacobi()
         elif name == "equilibrate":
-            left, right = scaling.equilibrated(operand)
-        known = operand.matrix, operand.operator
+            left, right = self._equilibrated()
+        return self._between(name, left, right)
+
+    def _between(self, name, left, right):
+        """Return A between two diagonals."""
+        known = self.operand.matrix, self.operand.operator
         return Based(name, *known, left, right, None, self.dtype, self.request.n_threads)
 
     def _jacobi(self):
-        diagonal, n = self.request.diagonal, self.operand.n
+        diagonal, n, xp = self.request.diagonal, self.operand.n, self.vectors.xp
         if diagonal is not None:
-            diagonal = np.asarray(diagonal)
+            diagonal = xp.asarray(diagonal)
             if diagonal.shape != (n,) or diagonal.dtype.kind not in "biufc":
                 raise ValueError(
                     f"make: diagonal must be numbers of shape ({n},); got "
@@ -306,25 +331,31 @@ class _Chooser:
         left = scaling.signed_diagonal(self.operand, diagonal)
         if left is None:
             values = self.operand.diagonal() if diagonal is None else diagonal
-            row = int(np.argmin(np.abs(values)))
+            row = int(abs(values).argmin())
             raise ValueError(
                 f"make: base='jacobi' must have a diagonal without zeros; got "
-                f"{values[row]:g} in row {row}. Use base='equilibrate'."
+                f"{values[row].item():g} in row {row}. Use base='equilibrate'."
             )
         return left
 
     def _begin(self, based, degree):
-        if based.source is not None:
-            _ = based.matrix  # formed once: products and storage both need it
         if self._start is None:
-            rng, n = self.request.rng, self.operand.n
+            rng, n = self._random(), self.operand.n
             self._start = rng.standard_normal(n).astype(self.dtype)
             if self.dtype.kind == "c":
                 self._start += 1j * rng.standard_normal(n)
+        self._prepare(based)
+        steps = max(degree + 1, self.request.n_probe or 0)
+        return Arnoldi(self._held(based.composed), self._start, steps, self.vectors)
+
+    def _random(self):
+        return self.request.rng
+
+    def _prepare(self, based):
+        if based.source is not None:
+            _ = based.matrix  # formed once: products and storage both need it
         if self.operand.n >= _THREADED:
             blas.hold()  # from the first norm on: two calls must agree in every bit
-        steps = max(degree + 1, self.request.n_probe or 0)
-        return Arnoldi(self._held(based.composed), self._start, steps)
 
     def _probe(self, arnoldi):
         return ArnoldiProbe(arnoldi.hessenberg.copy(), self.operand.n, arnoldi.n_products)
@@ -374,7 +405,7 @@ class _Chooser:
         if self.operand.n >= _LARGE and _decades(probe) >= 2.0:
             # So much so soon is more than smoothing: what a composite takes would be lost.
             n_setup = 2 * _INNER * _OUTER
-        return steps * self._outer() < _SETUP + n_setup * self._step()
+        return steps * self._outer() < self.setup + n_setup * self._step()
 
     def _outer(self):
         """Count the seconds of an iteration of SciPy's gmres, without M."""
@@ -399,18 +430,16 @@ class _Chooser:
     def _try(self, candidate):
         """Run a trial of one candidate."""
         self._store(candidate)
-        polynomial = candidate.polynomial
-        vectors = layout.vector_dtype(self.operand.dtype, candidate.precision)
-        M = Applied(
-            candidate.based, candidate.stored, polynomial, candidate.kernel, vectors,
-            self.request.n_threads or 1,
-        )  # fmt: skip
+        polynomial, xp = candidate.polynomial, self.vectors.xp
+        M = self._applied(candidate)
         # Another vector than that of the probe, for which GMRES is at its best.
-        b = np.roll(self._start, 1) * np.sign(self._start.real)
+        b = xp.roll(self._start, 1) * xp.sign(self._start.real)
         product, steps = self._held(self._product), (_RESTART, _RESTART)
         if polynomial.degree:
             steps = (max(2, round(_TRIAL / (polynomial.degree + 1))),)
-        decades, made, n_applied, seconds, grown = trial(product, M, b, *steps)
+        decades, made, n_applied, seconds, grown = trial(
+            product, M, b, *steps, vectors=self.vectors
+        )
         candidate.grown = grown
         if not polynomial.degree and decades < _FINISHED:
             decades = -np.inf  # it may stall yet, and where it goes slowly it often does
@@ -423,6 +452,21 @@ class _Chooser:
             candidate.speed = decades / (made * each)
         if self.request.degree == "measure" and decades > 0:
             self.predicted[polynomial.degree] = -np.log10(_RTOL) / candidate.speed
+
+    def _applied(self, candidate):
+        """Return M, for vectors."""
+        made, dtype = candidate, self._vector_dtype(candidate)
+        n_threads = self.request.n_threads or 1
+        given = made.based, made.stored, made.polynomial, made.kernel, dtype
+        return Applied(*given, n_threads)
+
+    def _image(self, candidate):
+        """Return S p(S), for vectors."""
+        made, dtype = candidate, self._vector_dtype(candidate)
+        return Image(made.based, made.stored, made.polynomial, made.kernel, dtype)
+
+    def _vector_dtype(self, candidate):
+        return layout.vector_dtype(self.operand.dtype, candidate.precision)
 
     def _product(self, x):
         return np.asarray(self.operand.operator @ x)
@@ -456,10 +500,13 @@ class _Chooser:
             self._stored[key] = stored, kernel, based
         candidate.stored, candidate.kernel, _ = self._stored[key]
 
+    def _nothing(self):
+        return layout.Stored("none"), "reference"
+
     def _finish(self, best):
         request = self.request
         if best.polynomial.degree == 0 and not request.storage_is_asked_for:
-            best.stored, best.kernel = layout.Stored("none"), "reference"
+            best.stored, best.kernel = self._nothing()
         else:
             self._store(best)
         is_repeated = len(set(best.polynomial.roots)) < len(best.polynomial.roots)

@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
+from . import arrays
+
 __all__ = ["diagonal_share", "equilibrated", "signed_diagonal"]
 
 _ROUNDS = 5  # after which row and column norms agree within a few percent
@@ -16,22 +18,23 @@ def signed_diagonal(operand, diagonal=None):
     ----------
     operand : Operand
         Explicit A, where `diagonal` is not given.
-    diagonal : ndarray, shape (n,), optional
-        Of A.
+    diagonal : array, shape (n,), optional
+        Of A; of NumPy or CuPy.
 
     Returns
     -------
-    ndarray, shape (n,), or None
+    array, shape (n,), or None
         Of a complex A the inverse modulus, with the sign of the real part; None where
         the diagonal has a zero.
     """
     diagonal = operand.diagonal() if diagonal is None else diagonal
-    sizes = np.abs(diagonal).astype(np.float64)
+    xp = arrays.namespace(diagonal)
+    sizes = abs(diagonal).astype(np.float64)
     if not (sizes > 0).all():
         return None
     with np.errstate(over="ignore"):
-        scale = np.copysign(1 / sizes, diagonal.real)
-    return scale if np.isfinite(scale).all() else None
+        scale = xp.copysign(1 / sizes, diagonal.real)
+    return scale if xp.isfinite(scale).all() else None
 
 
 def diagonal_share(operand):

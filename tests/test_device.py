@@ -328,7 +328,7 @@ def test_bound_and_self_check_are_those_of_the_host(cupy, rng):
 
     A = poisson2d(14)
     A = sp.csr_array(A + sp.diags_array(rng.uniform(0, 5, 196)))
-    there = Scaled(standin.on_device(A), None, cupy, np.dtype(np.float64))
+    there = Scaled(standin.on_device(A), None, None, cupy, np.dtype(np.float64))
     bound = probing.rigorous_bound(A)
     assert probing.rigorous_bound(there) == pytest.approx(bound, rel=1e-12)
     for high in (bound, 0.9 * probing.rigorous_bound(A)):
@@ -651,8 +651,9 @@ def test_entries_and_diagonals_are_the_same_by_kernels(both, name, rng):
     A = standin.on_device(MATRICES[name])
     n, double = A.shape[0], np.dtype("c16" if A.dtype.kind == "c" else "f8")
     scale = xp.asarray(rng.uniform(0.5, 2.0, n))
-    for given in (scale, None):
-        expected, found = (k.entries(A, given, double) for k in (plain, fused))
+    other = xp.asarray(rng.uniform(-2.0, 2.0, n))
+    for given in ((scale, other), (None, other), (scale, None), (None, None)):
+        expected, found = (k.entries(A, *given, double) for k in (plain, fused))
         assert np.allclose(host(found), host(expected), rtol=1e-15, atol=0)
     seen = [xp.zeros(2 * n - 1, np.bool_) for _ in range(2)]
     plain.mark(A, seen[0])

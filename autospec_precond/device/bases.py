@@ -1,4 +1,7 @@
-"""What the polynomial stands on: S = D^(-1/2) A D^(-1/2) on a device, not formed."""
+"""What the polynomial stands on: S = L A R on a device, not formed.
+
+For a Hermitian A both diagonals are D^(-1/2), one array.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -18,24 +21,25 @@ class Scaled:
     ----------
     operator : object with ``@``
         A, explicit or not.
-    scale : array, shape (n,), or None
-        D^(-1/2).
+    left, right : array, shape (n,), or None
+        The diagonals L and R.
     xp : module
         Array module.
     dtype : dtype
         Either float64 or complex128.
     """
 
-    def __init__(self, operator, scale, xp, dtype):
-        self.operator, self.scale, self.xp, self.dtype = operator, scale, xp, dtype
+    def __init__(self, operator, left, right, xp, dtype):
+        self.operator, self.xp, self.dtype = operator, xp, dtype
+        self.left, self.right = left, right
         self.shape = operator.shape
 
     def __call__(self, x):
         """Return S x."""
-        if self.scale is None:
-            return self.xp.array(self.operator @ x, self.dtype)
-        y = (self.operator @ (self.scale * x)).astype(self.dtype)
-        y *= self.scale
+        y = self.operator @ (x if self.right is None else self.right * x)
+        y = self.xp.array(y, self.dtype)  # an operator may return what it keeps
+        if self.left is not None:
+            y *= self.left
         return y
 
     def steps(self, start, image=None):
@@ -64,7 +68,7 @@ class Scaled:
             The least quotient of Collatz and Wielandt, after one product with |S| more.
         """
         operator, double = abs(self.operator), np.dtype(np.float64)
-        magnitude = Scaled(operator, self.scale, self.xp, double)
+        magnitude = Scaled(operator, self.left, self.right, self.xp, double)
         return _bounds(magnitude, self.xp, self.shape[0])
 
 
@@ -160,9 +164,9 @@ class Based:
     operand : operands.Operand
         A.
     name : str
-        'none' or 'jacobi'.
-    left : array, shape (n,), or None
-        D^(-1/2), float64.
+        'none', 'jacobi' or 'equilibrate'.
+    left, right : array, shape (n,), or None
+        The diagonals L and R, float64; one array where S is Hermitian like A.
     library : kernels.Plain
         The kernels.
     """
@@ -170,14 +174,15 @@ class Based:
     operand: Any
     name: str
     left: Any
+    right: Any
     library: Any
 
-    inner, n_threads, n_scalings, is_congruent = None, None, 1, True
+    inner, n_threads, n_scalings = None, None, 1
 
     @property
-    def right(self):
-        """The same as `left`."""
-        return self.left
+    def is_congruent(self):
+        """Whether S is Hermitian where A is."""
+        return self.left is self.right
 
     @property
     def n(self):
@@ -204,7 +209,12 @@ class Based:
         operator = self.operand.operator
         if self.operand.matrix is not None and operator.dtype != self.dtype:
             operator = operator.astype(self.dtype)
-        return Scaled(operator, self.left, self.operand.xp, self.dtype)
+        return Scaled(operator, self.left, self.right, self.operand.xp, self.dtype)
+
+    @property
+    def composed(self):
+        """The same: there is no base of the caller's on a device."""
+        return self.product
 
     @property
     def quick(self):
@@ -222,10 +232,7 @@ class Based:
             In the units of S.
         """
         if not self.operand.is_sparse:
-            S = self.operand.matrix
-            if self.left is not None:
-                S = self.left[:, None] * S * self.left
-            return float(scalar(abs(S).max()))
+            return float(scalar(abs(self.dense()).max()))
         return float(scalar(abs(self.values).max()))
 
     def asymmetry(self):
@@ -242,14 +249,30 @@ class Based:
             S = type(matrix)(parts, shape=matrix.shape)
             difference = abs((S - S.conj().T.tocsr()).data)
         else:
-            S = matrix if self.left is None else self.left[:, None] * matrix * self.left
+            S = self.dense()
             difference = abs(S - S.conj().T)
         return float(scalar(difference.max())) if difference.size else 0.0
 
     @functools.cached_property
     def values(self):
         """S of a sparse A, entry by entry: row by row, in double precision."""
-        return self.library.entries(self.operand.matrix, self.left, self.dtype)
+        matrix = self.operand.matrix
+        return self.library.entries(matrix, self.left, self.right, self.dtype)
+
+    def dense(self):
+        """Return S of a dense A, in double precision.
+
+        Returns
+        -------
+        array, shape (n, n)
+            A new one.
+        """
+        S = self.operand.matrix.astype(self.dtype)
+        if self.left is not None:
+            S *= self.left[:, None]
+        if self.right is not None:
+            S *= self.right
+        return S
 
 
 def build(operand, base, diagonal, library):
@@ -272,4 +295,4 @@ def build(operand, base, diagonal, library):
         Shares memory with A.
     """
     scale = None if base == "none" else 1.0 / operand.xp.sqrt(diagonal)
-    return Based(operand, base, scale, library)
+    return Based(operand, base, scale, scale, library)

@@ -95,18 +95,7 @@ def choose(request, make_csr):
     filtering = request.solver == "lobpcg" and request.degree != 0
     precision = request.precision or "mixed"
     stored = storage.store(based, operand.dtype, precision, make_csr, request.storage)
-    if stored.kind in ("dense", "operator"):
-        if request.kernel == "fused":
-            raise ValueError(
-                "make: kernel='fused' must have an explicit sparse A; got storage "
-                f"{stored.kind!r}. Use kernel='reference'."
-            )
-        if request.storage:
-            raise ValueError(
-                f"make: storage={request.storage!r} must have an explicit sparse A; got "
-                f"storage {stored.kind!r}. Leave storage out."
-            )
-        library = kernels.Plain(operand.xp)
+    library = kernels.suited(library, stored, request)
     if filtering:
         return _filter(request, based, stored, library, precision, random, spent)
     vector_dtype = layout.vector_dtype(operand.dtype, precision)

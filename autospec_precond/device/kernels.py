@@ -7,7 +7,7 @@ import numpy as np
 from . import storage
 from .plain import Plain
 
-__all__ = ["Fused", "Plain", "select"]
+__all__ = ["Fused", "Plain", "select", "suited"]
 
 _FUSED = ("csr", "dia", "bsr")
 
@@ -113,12 +113,12 @@ class Fused(Plain):
         self.setup.uniform(seed, out)
         return out
 
-    def entries(self, matrix, scale, dtype):
-        """Return the entries of D^(-1/2) A D^(-1/2); see `Plain.entries`.
+    def entries(self, matrix, left, right, dtype):
+        """Return the entries of L A R; see `Plain.entries`.
 
         Parameters
         ----------
-        matrix, scale, dtype : object
+        matrix, left, right, dtype : object
             As there.
 
         Returns
@@ -126,10 +126,10 @@ class Fused(Plain):
         array, shape (nnz,)
             New ones.
         """
-        if scale is None:
+        if left is None and right is None:
             return matrix.data.astype(dtype)
         out = self.xp.empty(matrix.nnz, dtype)
-        self.setup.entries(_pattern(matrix), scale, out)
+        self.setup.entries(_pattern(matrix), left, right, out)
         return out
 
     def mark(self, matrix, seen):
@@ -166,6 +166,43 @@ class Fused(Plain):
             Without arguments.
         """
         return self.graph.Repeated(kernels)
+
+
+def suited(library, stored, request):
+    """Return the kernels for what is stored; refuse what no kernel exists for.
+
+    Parameters
+    ----------
+    library : Plain or Fused
+        The kernels for a sparse matrix.
+    stored : storage.Stored
+        The operator.
+    request : Request
+        What the caller asked for.
+
+    Returns
+    -------
+    Plain or Fused
+        Array operations for a dense A and for an operator.
+
+    Raises
+    ------
+    ValueError
+        If a kernel or a storage was asked for that such an A cannot have.
+    """
+    if stored.kind not in ("dense", "operator"):
+        return library
+    if request.kernel == "fused":
+        raise ValueError(
+            "make: kernel='fused' must have an explicit sparse A; got storage "
+            f"{stored.kind!r}. Use kernel='reference'."
+        )
+    if request.storage:
+        raise ValueError(
+            f"make: storage={request.storage!r} must have an explicit sparse A; got "
+            f"storage {stored.kind!r}. Leave storage out."
+        )
+    return Plain(library.xp)
 
 
 def _pattern(matrix):

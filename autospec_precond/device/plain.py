@@ -184,15 +184,15 @@ class Plain:
         """
         return vectors.uniform(self.xp, seed, n)
 
-    def entries(self, matrix, scale, dtype):
-        """Return the entries of D^(-1/2) A D^(-1/2), row by row.
+    def entries(self, matrix, left, right, dtype):
+        """Return the entries of L A R, row by row.
 
         Parameters
         ----------
         matrix : csr_matrix
             A.
-        scale : array, shape (n,), or None
-            D^(-1/2).
+        left, right : array, shape (n,), or None
+            The diagonals L and R.
         dtype : dtype
             Either float64 or complex128.
 
@@ -202,8 +202,10 @@ class Plain:
             New ones.
         """
         data = matrix.data.astype(dtype)
-        if scale is not None:
-            data *= scale[self._rows(matrix)] * scale[matrix.indices]
+        if left is not None:
+            data *= left[self._rows(matrix)]
+        if right is not None:
+            data *= right[matrix.indices]
         return data
 
     def mark(self, matrix, seen):

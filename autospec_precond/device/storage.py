@@ -35,8 +35,8 @@ class Stored:
     half : bool
         Of 'dia': whether diagonals above the main one stand for those below it, too: entry
         (i, i - o) is that of row i - o.
-    scale : array, shape (n,), or None
-        D^(-1/2) where it is not in the values: of 'operator'.
+    left, right : array, shape (n,), or None
+        L and R where they are not in the values: of 'operator'.
     unit : float
         A power of two; S is `unit` times what is stored.
     n : int
@@ -52,7 +52,8 @@ class Stored:
     indptr: Any = None
     offsets: np.ndarray | None = None
     half: bool = False
-    scale: Any = None
+    left: Any = None
+    right: Any = None
     unit: float = 1.0
     n: int = 0
     xp: Any = np
@@ -80,10 +81,10 @@ class Stored:
             return self._by_diagonals(x)
         if self.kind != "operator":
             return self.matrix @ x
-        if self.scale is None:
-            return self.matrix @ (x / self.unit)
-        scale = self.scale if x.ndim == 1 else self.scale[:, None]
-        return scale * (self.matrix @ (scale * x / self.unit))
+        rows = (slice(None),) if x.ndim == 1 else (slice(None), None)
+        x = x / self.unit
+        y = self.matrix @ (x if self.right is None else self.right[rows] * x)
+        return y if self.left is None else self.left[rows] * y
 
     def _by_diagonals(self, x):
         y = self.xp.zeros_like(x)
@@ -104,7 +105,7 @@ class Stored:
         vars(self).update({**state, "xp": importlib.import_module(state["xp"])})
 
 
-def store(based, dtype, precision, make_csr, storage=None):
+def store(based, dtype, precision, make_csr, storage=None, hermitian=True):
     """Store S for the kernels.
 
     Parameters
@@ -119,6 +120,8 @@ def store(based, dtype, precision, make_csr, storage=None):
         Makes a sparse matrix by rows of (data, indices, indptr) and ``shape``.
     storage : str, optional
         'csr' or 'dia'; fewest bytes by default.
+    hermitian : bool, optional
+        Whether S is: half of its diagonals stand for all then.
 
     Returns
     -------
@@ -131,12 +134,10 @@ def store(based, dtype, precision, make_csr, storage=None):
     if precision != "double":
         values = np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
     if operand.matrix is None:
-        return Stored("operator", operand.operator, scale=based.left, n=n, xp=xp)
+        scales = {"left": based.left, "right": based.right}
+        return Stored("operator", operand.operator, **scales, n=n, xp=xp)
     if not operand.is_sparse:
-        S = operand.matrix.astype(based.dtype)
-        if based.left is not None:
-            S *= based.left[:, None]
-            S *= based.left
+        S = based.dense()
         unit = _unit(S)
         S = (S / unit).astype(values)
         return Stored("dense", S, data=S, unit=unit, n=n, xp=xp)
@@ -145,7 +146,7 @@ def store(based, dtype, precision, make_csr, storage=None):
     if most and storage != "csr":
         places = _diagonals(based, most)
         if places is not None:
-            half = dtype.kind != "c"
+            half = hermitian and dtype.kind != "c"
             kept = places[places >= n - 1] if half else places
             rows = matrix.nnz * values.itemsize
             rows += matrix.indices.nbytes + matrix.indptr.nbytes

@@ -567,15 +567,18 @@ struct Row {
     }
 };
 
-// Entries of D^(-1/2) A D^(-1/2) in double precision.
+// Entries of L A R, L and R diagonal, in double precision.
 template <class V, class W, class I>
 __global__ void __launch_bounds__(BLOCK) entries(
     I n, const I *__restrict__ indptr, const I *__restrict__ indices,
-    const V *__restrict__ values, const double *__restrict__ scale, W *__restrict__ out)
+    const V *__restrict__ values, const double *__restrict__ left,
+    const double *__restrict__ right, W *__restrict__ out)
 {
     const Row<I> at(n, indptr);
-    for (I j = at.start; j < at.stop; j += SHARE)
-        out[j] = mad(scale[at.row] * scale[indices[j]], Cast<W, V>::of(values[j]), W{});
+    for (I j = at.start; j < at.stop; j += SHARE) {
+        const double above = left ? left[at.row] : 1.0, across = right ? right[indices[j]] : 1.0;
+        out[j] = mad(above * across, Cast<W, V>::of(values[j]), W{});
+    }
 }
 
 // Which diagonals hold entries: the one with offset o is number o + n - 1.

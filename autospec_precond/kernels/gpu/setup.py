@@ -12,20 +12,20 @@ __all__ = ["entries", "fill", "mark", "uniform"]
 _SHARE = 8  # threads of a row, as in the source
 
 
-def entries(matrix, scale, out):
-    """Set out <- the entries of D^(-1/2) A D^(-1/2).
+def entries(matrix, left, right, out):
+    """Set out <- the entries of L A R.
 
     Parameters
     ----------
     matrix : csr_matrix, shape (n, n)
         A, its indices all of one type.
-    scale : cupy.ndarray of float64, shape (n,)
-        D^(-1/2).
+    left, right : cupy.ndarray of float64, shape (n,), or None
+        The diagonals L and R; ones where None.
     out : cupy.ndarray, shape (nnz,)
         In double precision, complex where A is.
     """
     types = matrix.data.dtype, out.dtype
-    _rows("entries", matrix, types, (), (matrix.data, scale, out))
+    _rows("entries", matrix, types, (), (matrix.data, left, right, out))
 
 
 def mark(matrix, seen):

@@ -4,7 +4,7 @@ import numpy as np
 import scipy
 import scipy.sparse as sp
 
-__all__ = ["SUITS", "check_solver", "check_structure", "seen"]
+__all__ = ["SUITS", "check_solver", "check_structure", "refuse_empty", "seen"]
 
 _SCIPY = tuple(int(part) for part in scipy.__version__.split(".")[:2])
 
@@ -88,11 +88,29 @@ def check_structure(operand, caller, by_rows=False):
         filled[matrix.indices[matrix.data != 0]] = True
     else:
         empty, filled = ~matrix.any(axis=1), matrix.any(axis=0)
-    for what, missing in (("row", empty), ("column", ~filled)):
+    refuse_empty(empty, ~filled, caller)
+
+
+def refuse_empty(rows, columns, caller):
+    """Refuse a matrix with a row or column without entries.
+
+    Parameters
+    ----------
+    rows, columns : array of bool, shape (n,)
+        Which are empty; of NumPy or CuPy.
+    caller : str
+        Name that the message starts with.
+
+    Raises
+    ------
+    ValueError
+        With the number of the first such row or column.
+    """
+    for what, missing in (("row", rows), ("column", columns)):
         if missing.any():
             raise ValueError(
                 f"{caller}: A must not be structurally singular; got no entry in {what} "
-                f"{int(np.argmax(missing))} ({np.count_nonzero(missing)} such {what}s). "
+                f"{missing.argmax().item()} ({missing.sum().item()} such {what}s). "
                 "Take such unknowns out of the system."
             )
 

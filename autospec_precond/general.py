@@ -344,14 +344,15 @@ class Chooser:
             self._start = rng.standard_normal(n).astype(self.dtype)
             if self.dtype.kind == "c":
                 self._start += 1j * rng.standard_normal(n)
-        self._prepare(based)
         steps = max(degree + 1, self.request.n_probe or 0)
+        self._prepare(based, steps)
         return Arnoldi(self._held(based.composed), self._start, steps, self.vectors)
 
     def _random(self):
         return self.request.rng
 
-    def _prepare(self, based):
+    def _prepare(self, based, steps):
+        """Make ready for the products and sums of a probe."""
         if based.source is not None:
             _ = based.matrix  # formed once: products and storage both need it
         if self.operand.n >= _THREADED:

@@ -216,6 +216,16 @@ class LinearOperator:
         assert X.ndim == 2
         return self._matmat(X)
 
+    def rmatvec(self, x):
+        assert x.shape == (self.shape[0],)
+        return self._rmatvec(x)
+
+    def adjoint(self):
+        return self._adjoint()
+
+    H = property(adjoint)
+    T = property(lambda self: self._transpose())
+
     def __matmul__(self, x):
         return self.matvec(x) if x.ndim == 1 else self.matmat(x)
 
@@ -232,6 +242,9 @@ class _Wrapped(LinearOperator):
         return self.product @ x
 
     _matmat = _matvec
+
+    def _adjoint(self):
+        return _Wrapped(self.product.conj().T)
 
 
 _Wrapped.__module__ = LinearOperator.__module__
@@ -287,13 +300,15 @@ def install(monkeypatch, free=10**9, kernels=None):
         setattr(cupy, name, lambda *a, function=function, **k: as_device(function(*a, **k)))
     for name in (
         *("zeros_like", "empty_like", "sqrt", "log", "cos", "exp", "isfinite", "where"),
-        *("maximum", "searchsorted", "flatnonzero", "abs"),
+        *("maximum", "searchsorted", "flatnonzero", "abs", "copysign", "divide", "roll"),
+        "sign",
     ):
         function = getattr(np, name)
 
         def strict(*args, function=function, **keywords):
             assert not any(type(x) is np.ndarray for x in args)
-            return as_device(function(*map(_plain, args), **keywords))
+            given = {key: _plain(value) for key, value in keywords.items()}
+            return as_device(function(*map(_plain, args), **given))
 
         setattr(cupy, name, strict)
     pool = types.SimpleNamespace(

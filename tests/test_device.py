@@ -413,7 +413,6 @@ def test_a_dense_matrix_is_not_stored_otherwise(cupy, storage):
     [
         (sp.csr_array(np.ones((3, 4))), ValueError, "must be square with at least one row"),
         (_with(poisson2d(5), 3, np.nan), ValueError, "must be finite; got 1 non-finite"),
-        (_with(poisson2d(5), 1, -7.0), ValueError, "must be Hermitian; got x*"),
         (-poisson2d(5), ValueError, "the diagonal of A must be positive; got -4 in row 0"),
         (
             poisson2d(5) - 3.9 * sp.eye_array(25),
@@ -436,8 +435,7 @@ def test_refuses_indices_that_point_outside(cupy):
 @pytest.mark.parametrize(
     ("keywords", "text"),
     [
-        ({"assume_a": "gen"}, "must be Hermitian positive definite on a device"),
-        ({"assume_a": "her"}, "must be Hermitian positive definite on a device"),
+        ({"assume_a": "her"}, "must be positive definite on a device, or solver 'gmres'"),
         ({"base": "equilibrate"}, "base must be 'none' or 'jacobi' for a positive"),
         ({"n_threads": 2}, "n_threads must not be given on a device"),
         ({"storage": "sell"}, "storage must be 'csr' or 'dia' on a device"),
@@ -621,11 +619,11 @@ def test_rounding_is_no_asymmetry(cupy, monkeypatch, name):
     monkeypatch.setattr(
         operands, "dot", lambda x, y: exact(x, y) * (1 + 1e-8 * (x[0] > y[0]))
     )
-    assert ap.make(standin.on_device(MATRICES[name]), degree=4).degree == 4
+    assert ap.make(standin.on_device(MATRICES[name]), solver="cg", degree=4).degree == 4
     A = sp.csr_array(MATRICES[name], copy=True)
     A[3, 4] *= 1.001
     with pytest.raises(NotHermitianError, match="must be Hermitian"):
-        ap.make(standin.on_device(A), degree=4)
+        ap.make(standin.on_device(A), solver="cg", degree=4)
 
 
 @pytest.fixture

@@ -75,8 +75,8 @@ def make(A, device, request, seconds):
             A, n_bytes = _moved(xp, operand)
             notes = (
                 *operand.notes,
-                f"A was moved to {name} once, {_size(n_bytes)}; vectors of the host cross "
-                "at each application, in and out",
+                f"A was moved to {name} once, {gpu_runtime.in_words(n_bytes)}; vectors of "
+                "the host cross at each application, in and out",
             )
         operand = as_operand(A, "make")
         if here and operand.matrix is not None:
@@ -131,15 +131,12 @@ def _check_memory(xp, name, matrix, dtype, moved=False):
     needed = int(made + (0 if moved else own))
     free = gpu_runtime.free_bytes(xp)
     if needed > free:
+        needed, own, free = map(gpu_runtime.in_words, (needed, own, free))
         raise MemoryError(
             f"make: A and what is made of it must fit the memory of {name}; got "
-            f"{_size(needed)} needed (A alone {_size(own)}) and {_size(free)} free. Free "
-            "some, or pass A in host memory without device."
+            f"{needed} needed (A alone {own}) and {free} free. Free some, "
+            "or pass A in host memory without device."
         )
-
-
-def _size(n_bytes):
-    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.3g} MB"
 
 
 def _report(choice, operand, request, name, notes, seconds):

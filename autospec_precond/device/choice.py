@@ -5,7 +5,7 @@ from autospec_precond.errors import NotHermitianError, NotPositiveError
 from autospec_precond.roots import RootPolynomial
 from autospec_precond.signed import SignedPolynomial
 
-from . import bases, definite, kernels
+from . import bases, definite, general, kernels
 from .operands import check_hermitian
 from .vectors import Random
 
@@ -44,19 +44,19 @@ def choose(request, make_csr):
     if solver == "lobpcg":
         return definite.choose(request, make_csr)
     if assumed == "gen" or (isinstance(given, RootPolynomial) and assumed is None):
-        return _general(request, make_csr)
+        return general.choose(request, make_csr)
     if assumed == "her" or isinstance(given, SignedPolynomial):
         return _indefinite(request, make_csr)
     try:
         return definite.choose(request, make_csr)
-    except NotHermitianError as error:
+    except NotHermitianError:
         if assumed or solver in _HERMITIAN:
             raise
-        return _general(request, make_csr, error)
     except NotPositiveError as error:
         if assumed or solver in _POSITIVE:
             raise
         return _not_positive(request, make_csr, error)
+    return general.choose(request, make_csr)
 
 
 def refuse(request):
@@ -104,34 +104,32 @@ def refuse(request):
 
 def _not_positive(request, make_csr, error):
     """Choose for an A that is not positive definite, and may not be Hermitian either."""
-    solver, operand = request.solver, request.operand
-    if solver in _GENERAL or (solver is None and operand.dtype.kind == "c"):
-        return _general(request, make_csr, error)
-    library = kernels.select(operand.xp, request.kernel, "make")
-    random = Random(operand.xp, request.rng, library.uniform)
-    based = bases.build(operand, "none", None, library)
-    try:
-        check_hermitian(operand, based, random, "make")
-    except NotHermitianError as other:
-        if solver in _HERMITIAN:
-            raise
-        return _general(request, make_csr, other)
+    operand = request.operand
+    if not _takes_general(request):
+        library = kernels.select(operand.xp, request.kernel, "make")
+        random = Random(operand.xp, request.rng, library.uniform)
+        based = bases.build(operand, "none", None, library)
+        try:
+            check_hermitian(operand, based, random, "make")
+        except NotHermitianError:
+            if request.solver in _HERMITIAN:
+                raise
+            return general.choose(request, make_csr)
     return _indefinite(request, make_csr, error)
 
 
 def _indefinite(request, make_csr, error=None):
-    """Refuse a Hermitian A that is not positive definite: there is no M for it yet."""
-    raise error or _no_such_m(request)
-
-
-def _general(request, make_csr, error=None):
-    """Refuse a general A: there is no M for it yet."""
-    raise error or _no_such_m(request)
-
-
-def _no_such_m(request):
+    """Choose for a Hermitian A as if it were general, or refuse it: there is no M yet."""
+    if _takes_general(request):
+        return general.choose(request, make_csr)
     asked = f"solver={request.solver!r}, assume_a={request.assume_a!r}"
-    return ValueError(
-        "make: A must be Hermitian positive definite on a device, for 'cg', 'minres' or "
-        f"'lobpcg'; got {asked}. {_HOST}"
+    raise error or ValueError(
+        "make: A must be positive definite on a device, or solver 'gmres' or 'bicgstab'; "
+        f"got {asked}. {_HOST}"
     )
+
+
+def _takes_general(request):
+    """Tell whether an indefinite A is to be treated as a general one, as on the host."""
+    is_complex = request.operand.dtype.kind == "c"
+    return request.solver in _GENERAL or (request.solver is None and is_complex)

@@ -84,7 +84,10 @@ def run_of(library, stored, polynomial):
     factor = polynomial.constant * stored.unit
 
     def _times(x, work):
-        library.scale(x, None, factor, work[0])
+        if isinstance(factor, complex):
+            work[0][...] = x * factor
+        else:
+            library.scale(x, None, factor, work[0])
         return work[0]
 
     return _times

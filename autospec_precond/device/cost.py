@@ -15,6 +15,7 @@ _LAUNCH = 8e-6  # of a kernel from Python
 _IN_GRAPH = 1.6e-6  # of a kernel inside a graph
 _ITERATION = 1.8e-4  # launches and synchronisations of an iteration of CuPy's cg
 _OUTER_PASSES, _STORE_PASSES = 14, 20  # as on the host
+_GMRES_PASSES = 80  # as on the host
 _STORE_LAUNCHES = 60
 
 
@@ -59,6 +60,17 @@ class Costs(cost.Costs):
             Seconds.
         """
         vectors = _OUTER_PASSES * 8 * self.n * _SECONDS_PER_BYTE
+        return _ITERATION + self.product() + vectors
+
+    def outer_gmres(self):
+        """Return the time of an iteration of CuPy's gmres without M, assumed like cg's.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        vectors = _GMRES_PASSES * 8 * self.n * _SECONDS_PER_BYTE
         return _ITERATION + self.product() + vectors
 
     def edges(self):

@@ -36,6 +36,8 @@ class HostPreconditioner(Surface, LinearOperator):
     @property
     def A(self):  # noqa: N802
         """The product with A on the host, in A's precision."""
+        if self.core.parts.is_adjoint:
+            return self._adjoint().A.adjoint()
         if self._product is None:
             operand = reopen(self.core.parts.host, self.dtype, "A")
             hermitian = self.core.parts.is_hermitian
@@ -54,15 +56,6 @@ class HostPreconditioner(Surface, LinearOperator):
         if X.size:
             self._apply(X, out)
         return out
-
-    def _rmatvec(self, x):
-        return self._matvec(x)
-
-    def _rmatmat(self, X):
-        return self._matmat(X)
-
-    def _adjoint(self):
-        return self
 
     def apply_into(self, x, out):
         """Write M x into an array of the caller's.

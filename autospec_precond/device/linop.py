@@ -12,7 +12,7 @@ from autospec_precond.kernels import gpu_runtime, layout
 from autospec_precond.report import Report
 from autospec_precond.request import STATE_FORMAT
 
-from . import kernels, solvers
+from . import adjoint, kernels, solvers
 from .chooser import run_of
 from .storage import Stored
 
@@ -45,6 +45,8 @@ class Parts:
         The caller's A where it was in host memory.
     is_hermitian, is_positive : bool
         Whether A, and with it M, is Hermitian; positive definite.
+    is_adjoint : bool
+        Whether M belongs to the adjoint of A.
     """
 
     shape: tuple
@@ -61,6 +63,7 @@ class Parts:
     host: Any = None
     is_hermitian: bool = True
     is_positive: bool = True
+    is_adjoint: bool = False
 
 
 class Core:
@@ -216,6 +219,7 @@ class Surface:
     """Properties of M, wherever its vectors are; `core` holds the rest."""
 
     core: Core
+    _other = None  # the adjoint, once it has been asked for
 
     @property
     def report(self):
@@ -304,6 +308,25 @@ class Surface:
             "engine": self.report.engine,
         }
 
+    def _rmatvec(self, x):
+        return self._adjoint()._matvec(x)
+
+    def _rmatmat(self, X):
+        return self._adjoint()._matmat(X)
+
+    def _adjoint(self):
+        parts = self.core.parts
+        if parts.is_hermitian:
+            return self
+        if self._other is None:
+            with self.core.here():
+                self._other = type(self)(Core(adjoint.parts_of(parts)))
+            self._other._other = self
+        return self._other
+
+    def _transpose(self):
+        return super()._transpose() if self.dtype.kind == "c" else self._adjoint()
+
     def __repr__(self):
         n, m = self.core.shape
         return (
@@ -378,6 +401,8 @@ def _made(linalg):
         @property
         def A(self):  # noqa: N802
             """The product with A in A's precision."""
+            if self.core.parts.is_adjoint:
+                return self._adjoint().A.adjoint()
             return linalg.aslinearoperator(self.core.parts.A)
 
         def _matvec(self, x):
@@ -385,15 +410,6 @@ def _made(linalg):
 
         def _matmat(self, X):
             return self.core.apply(X)
-
-        def _rmatvec(self, x):
-            return self.core.apply(x)
-
-        def _rmatmat(self, X):
-            return self.core.apply(X)
-
-        def _adjoint(self):
-            return self
 
         def apply_into(self, x, out):
             """Write M x into an array of the caller's, on the device."""

@@ -270,8 +270,8 @@ def check_hermitian(operand, based, random, caller, least=0.0):
     if not gap <= allowed:
         raise NotHermitianError(
             f"{caller}: A must be Hermitian; got x* A y and (y* A x)* apart by "
-            f"{gap / largest:.1e} of its largest entry. On a device M is made for positive "
-            "definite matrices only, so far: pass a general A in host memory, or "
-            "0.5 * (A + A.T) where it is rounding of an assembly."
+            f"{gap / largest:.1e} of its largest entry. For a general A pass "
+            "solver='gmres' or 'bicgstab', or 0.5 * (A + A.T) where it is rounding of an "
+            "assembly."
         )
     return 2, x, image

@@ -203,7 +203,7 @@ class Plain:
         """
         data = matrix.data.astype(dtype)
         if left is not None:
-            data *= left[self._rows(matrix)]
+            data *= left[self.rows(matrix)]
         if right is not None:
             data *= right[matrix.indices]
         return data
@@ -218,9 +218,21 @@ class Plain:
         seen : array of bool, shape (2 n - 1,)
             Changed.
         """
-        seen[matrix.indices - self._rows(matrix) + (matrix.shape[0] - 1)] = True
+        seen[matrix.indices - self.rows(matrix) + (matrix.shape[0] - 1)] = True
 
-    def _rows(self, matrix):
+    def rows(self, matrix):
+        """Return the row of each entry.
+
+        Parameters
+        ----------
+        matrix : csr_matrix
+            On the device.
+
+        Returns
+        -------
+        array, shape (nnz,)
+            Of integers.
+        """
         # `repeat` of CuPy takes no array of counts.
         places = self.xp.arange(matrix.nnz, dtype=matrix.indptr.dtype)
         return self.xp.searchsorted(matrix.indptr, places, side="right") - 1

@@ -7,6 +7,7 @@ import threading
 __all__ = [
     "Spare",
     "free_bytes",
+    "in_words",
     "linalg",
     "on",
     "open_device",
@@ -107,6 +108,22 @@ def free_bytes(cupy):
     if limit:
         free = min(free, max(0, limit - pool.total_bytes()))
     return free + pool.free_bytes()
+
+
+def in_words(n_bytes):
+    """Return a number of bytes for a message.
+
+    Parameters
+    ----------
+    n_bytes : int
+        How many.
+
+    Returns
+    -------
+    str
+        In MB or GB.
+    """
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.3g} MB"
 
 
 def on(cupy, number):

@@ -115,14 +115,15 @@ class _Chooser(general.Chooser):
     def _prepare(self, based, steps):
         """Refuse a probe that finds no room, before the device is full."""
         rows = min(steps, self.operand.n) + _OTHERS
-        needed = rows * self.operand.n * self.dtype.itemsize
+        entries = 2 * (self.operand.nnz or 0)  # those of S, and what is stored of them
+        needed = (rows * self.operand.n + entries) * self.dtype.itemsize
         free = gpu_runtime.free_bytes(self.vectors.xp)
         if needed > free:
             needed, free = map(gpu_runtime.in_words, (needed, free))
             raise MemoryError(
-                f"make: {rows} vectors of the probe of a general A must fit the memory of "
-                f"the device; got {needed} needed and {free} free. Free some, or give a "
-                "lower degree."
+                f"make: the probe of a general A, {rows} vectors and the scaled entries, "
+                f"must fit the memory of the device; got {needed} needed and {free} free. "
+                "Free some, or give a lower degree."
             )
 
     def _share(self):

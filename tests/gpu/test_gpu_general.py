@@ -80,11 +80,19 @@ def test_chooses_what_the_host_chooses(alike, A, keywords):
     assert ap.make(given, assume_a="gen", **keywords).polynomial == M.polynomial
 
 
-@pytest.mark.parametrize("columns", [(), (3,)])
-@pytest.mark.parametrize("precision", ["single", "mixed", "double"])
-@pytest.mark.parametrize("storage", ["csr", "dia"])
-@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
-def test_is_the_m_of_the_host(dtype, storage, precision, columns):
+@pytest.mark.parametrize(
+    ("dtype", "precision", "storage"),
+    [
+        # Few of the combinations: each is compiled.
+        ("f4", "single", "csr"),
+        ("f8", "mixed", "dia"),
+        ("f8", "double", "csr"),
+        ("c8", "single", "dia"),
+        ("c16", "mixed", "csr"),
+        ("c16", "double", "dia"),
+    ],
+)
+def test_is_the_m_of_the_host(dtype, precision, storage):
     import cupy
 
     A = convection(257, dtype)
@@ -92,12 +100,13 @@ def test_is_the_m_of_the_host(dtype, storage, precision, columns):
     M = ap.make(moved(A), degree=7, storage=storage, **keywords)
     assert (M.kernel, M.storage) == ("fused", storage)
     twin = ap.make(A, polynomial=M.state(), kernel="reference", **keywords)
-    x = np.random.default_rng(0).standard_normal((257, *columns)).astype(dtype)
+    x = np.random.default_rng(0).standard_normal((257, 3)).astype(dtype)
     rounding = tolerance(7, dtype if precision == "double" else "f4")
     for one, other in ((M, twin), (M.H, twin.H)):
-        found, expected = (one @ cupy.asarray(x)).get(), other @ x
-        assert found.dtype == expected.dtype
-        assert np.linalg.norm(found - expected) <= rounding * np.linalg.norm(expected)
+        for X in (x, x[:, 0].copy()):
+            found, expected = (one @ cupy.asarray(X)).get(), other @ X
+            assert found.dtype == expected.dtype
+            assert np.linalg.norm(found - expected) <= rounding * np.linalg.norm(expected)
 
 
 def test_scales_as_the_host_does():

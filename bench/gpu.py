@@ -18,6 +18,7 @@ import numpy as np
 import autospec_precond as ap
 
 from . import problems
+from .gpu_general import general
 
 SMALL = "poisson2d:316"  # 1e5 unknowns
 SOLVES = (
@@ -460,6 +461,7 @@ SECTIONS = {
     "solve": solve,
     "host": host,
     "lobpcg": lobpcg,
+    "general": general,
     "cpu": cpu,
 }
 

@@ -147,8 +147,8 @@ def test_applies_what_the_host_applies(either, name, precision, rng):
     assert twin.precision == precision
     x = rng.standard_normal((A.shape[0], 3)).astype(A.dtype)
     eps = np.finfo(np.float32 if precision != "double" else A.dtype).eps
-    for X in (x, x[:, 0].copy()):
-        y, expected = M @ standin.as_device(X), twin @ X
+    for one, other, X in ((M, twin, x), (M, twin, x[:, 0].copy()), (M.H, twin.H, x)):
+        y, expected = one @ standin.as_device(X), other @ X
         assert y.dtype == expected.dtype
         assert np.linalg.norm(host(y) - expected) <= 500 * eps * np.linalg.norm(expected)
 

@@ -417,7 +417,7 @@ def test_a_dense_matrix_is_not_stored_otherwise(cupy, storage):
         (
             poisson2d(5) - 3.9 * sp.eye_array(25),
             ValueError,
-            "). On a device there is no M for an indefinite A: pass it in host memory.",
+            "). For an indefinite A use gmres as solver=, or pass it in host memory.",
         ),
     ],
 )

@@ -27,7 +27,7 @@ class DeviceChooser(Chooser):
         The kernels.
     """
 
-    otherwise = "On a device there is no M for an indefinite A: pass it in host memory."
+    otherwise = "For an indefinite A use gmres as solver=, or pass it in host memory."
 
     def __init__(self, based, vector_dtype, random, library):
         super().__init__(based, vector_dtype, random)

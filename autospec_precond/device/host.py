@@ -14,7 +14,7 @@ __all__ = ["HostPreconditioner"]
 
 
 class HostPreconditioner(Surface, LinearOperator):
-    """A certified polynomial of A that is applied on a device, to vectors of the host.
+    """A polynomial of A that is applied on a device, to vectors of the host.
 
     Parameters
     ----------

@@ -392,7 +392,7 @@ def operator_class(linalg):
 @functools.cache
 def _made(linalg):
     class DevicePreconditioner(Surface, linalg.LinearOperator):
-        """A certified polynomial of A on a device; see `PolynomialPreconditioner`."""
+        """A polynomial of A on a device; see `PolynomialPreconditioner`."""
 
         def __init__(self, core):
             super().__init__(core.dtype, core.shape)

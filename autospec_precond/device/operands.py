@@ -213,8 +213,8 @@ def check_diagonal(operand, diagonal, caller):
         error = ValueError if given else NotPositiveError
         raise error(
             f"{caller}: {what} must be positive; got {scalar(values[row]):g} in row {row} "
-            f"({scalar(bad.sum())} such rows). On a device M is made for positive definite "
-            "matrices only, so far."
+            f"({scalar(bad.sum())} such rows). For another A pass solver='gmres' or "
+            "'bicgstab', or A in host memory."
         )
     return values
 

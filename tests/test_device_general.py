@@ -28,11 +28,21 @@ def hard(n):
     return sp.csr_array(A)
 
 
+def uneven(n):
+    """A diagonal entry is tiny, and every other one negative."""
+    A = sp.lil_array(convection(n, spread=1))
+    A[5, 5] *= 1e-7
+    A = sp.csr_array(sp.diags_array((-1.0) ** np.arange(n)) @ A)
+    A.sort_indices()
+    return A
+
+
 MATRICES = {
     "real": convection(400),
     "complex": convection(300, is_complex=True),
     "float32": convection(300).astype(np.float32),
     "hard": hard(500),
+    "uneven": uneven(200),
     "dense": convection(120).toarray(),
 }
 
@@ -362,6 +372,7 @@ def test_an_easy_matrix_gets_the_base_alone(cupy):
     M = ap.make(standin.on_device(A))
     assert (M.degree, M.storage) == (0, "none")
     assert "base alone" in str(M.report)
+    assert ap.make(standin.on_device(A), degree=0, storage="csr").storage == "none"
     x = standin.as_device(np.ones(300))
     assert np.array_equal(host(M @ x), host(M.H @ x))
 

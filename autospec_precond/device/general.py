@@ -104,7 +104,7 @@ class _Chooser(general.Chooser):
         super().__init__(request)
         self.library, self.make_csr = library, make_csr
         self.vectors = _Vectors(library, self.dtype)
-        self._unscaled = self._between("none", None, None)
+        self._unscaled = Based(self.operand, "none", None, None, library)
         nnz = self.operand.nnz or 8 * self.operand.n
         fused = library.name == "fused"
         self.costs = cost.Costs(self.operand.n, nnz, 4, 8, fused, None, "csr")
@@ -133,7 +133,7 @@ class _Chooser(general.Chooser):
         return scaling.equilibrated(self.operand, self.library)
 
     def _between(self, name, left, right):
-        if name == "none" and hasattr(self, "_unscaled"):
+        if name == "none":
             return self._unscaled  # whose entries in double precision may be there
         return Based(self.operand, name, left, right, self.library)
 

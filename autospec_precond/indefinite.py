@@ -18,9 +18,13 @@ from .request import Choice
 from .signed import SignedPolynomial
 
 __all__ = [
+    "Chooser",
     "base_of",
+    "check_base",
     "choose",
     "estimate_iterations",
+    "is_uneven",
+    "largest_row",
     "least_entry",
     "minres_reduction",
     "probe_indefinite",
@@ -75,86 +79,218 @@ def choose(request, based=None, seen=None):
     TypeError, ValueError
         If a keyword does not suit such a matrix.
     """
-    operand, degree = request.operand, request.degree
-    steps = checks.check_steps(request.n_probe, operand.n, "make")
-    given = request.state["polynomial"].degree if request.state else degree
-    if isinstance(given, int):
-        checks.check_even(given, "make")
-    based = base_of(request) if based is None else based
-    precision = request.precision or "mixed"
-    vectors = layout.vector_dtype(operand.dtype, precision)
-    notes, found, predicted, engine = [], None, {}, "none"
-    polynomial = None
-    if request.state:
-        polynomial, engine = request.state["polynomial"], request.state.get("engine")
-        notes.append("the polynomial was given: the spectrum was not probed")
-    else:
-        outer = _outer(operand)
+    return Chooser(request).choose(based, seen)
+
+
+class Chooser:
+    """Makes the choice; what depends on where A is stands in methods of its own.
+
+    Parameters
+    ----------
+    request : Request
+        What the caller asked for; A is Hermitian.
+    """
+
+    def __init__(self, request):
+        self.request, self.operand = request, request.operand
+        self.precision = request.precision or "mixed"
+        self.vectors = layout.vector_dtype(request.operand.dtype, self.precision)
+        self.rng = request.rng
+        self.notes, self.found, self.predicted, self.engine = [], None, {}, "none"
+
+    def choose(self, based=None, seen=None):
+        """Choose, as the function does.
+
+        Parameters
+        ----------
+        based, seen : object, optional
+            As there.
+
+        Returns
+        -------
+        Choice
+            As there.
+        """
+        request = self.request
+        steps = checks.check_steps(request.n_probe, self.operand.n, "make")
+        given = request.state["polynomial"].degree if request.state else request.degree
+        if isinstance(given, int):
+            checks.check_even(given, "make")
+        based = self.base() if based is None else based
+        if request.state:
+            polynomial = request.state["polynomial"]
+            self.engine = request.state.get("engine")
+            self.notes.append("the polynomial was given: the spectrum was not probed")
+        else:
+            based, polynomial = self._searched(based, steps, seen)
+        alone = polynomial is None or polynomial.degree == 0
+        if alone:
+            polynomial, self.engine = SignedPolynomial((-1.0, 1.0), (1.0,)), "none"
+            self.notes.append("no polynomial pays for itself: M is the base alone")
+        proof = trials.certify(polynomial, self.vectors, based.source is not None)
+        if not proof.safe:
+            raise ValueError(
+                "make: an M for minres must be positive definite beyond rounding; got a "
+                f"polynomial of degree {polynomial.degree} where {proof.reason()}. Use a "
+                "lower degree, or precision='double'."
+            )
+        stored, kernel = self.nothing() if alone else self.store(based)
+        kernels.check_threads(kernel, stored.kind, request.n_threads)
+        return Choice(
+            solver=request.solver or "minres",
+            kind="her",
+            based=based,
+            stored=stored,
+            kernel=kernel,
+            precision=self.precision,
+            polynomial=polynomial,
+            certificate=proof,
+            probe=self.found,
+            engine=self.engine,
+            candidates=self.predicted,
+            break_even=None,
+            n_products=self.found.n_products if self.found else 0,
+            notes=tuple(self.notes),
+            null=request.null,
+        )
+
+    def _searched(self, based, steps, seen):
+        """Return the base that is kept, and the best polynomial on it or None."""
+        degree, outer = self.request.degree, self.outer()
         enough = None
         if degree is None:  # in haste: nothing is known of storage yet
             enough = lambda iterations: iterations * outer < _CHOICE  # noqa: E731
             if not enough(_ASKED[_GLANCE] * _LEAST):
                 seen = None
-        found, plain = probe_indefinite(
-            based, steps, request.rng, enough, request.null, seen
-        )
+        self.found, plain = self._probe(based, steps, enough, seen)
         if based.name == "equilibrate" and plain * outer > _CHOICE:
-            # Rows and columns that differ much need more passes, or are better left alone.
-            again = rescaled(based)
-            other = probe_indefinite(again, steps, request.rng, None, request.null)
-            spent = found.n_products + _PASSES - 1
-            if other[1] < _MUCH * plain:
-                based, (found, plain) = again, other
-                notes.append(
-                    f"rows equilibrated {_PASSES} times: fewer iterations foreseen"
-                )
-            else:
-                spent += other[0].n_products - found.n_products
-            found = dataclasses.replace(found, n_products=found.n_products + spent)
+            based, plain = self._scaled_further(based, steps, plain)
         seconds = {degree: 1.0}
         if degree is None or degree == "measure":
-            predicted, seconds = {0: plain * outer}, {}
+            self.predicted, seconds = {0: plain * outer}, {}
             if not (enough and enough(plain)):
-                costs = _costs(operand, based, precision, vectors)
-                predicted, seconds = _worthwhile(costs, outer, plain)
-        if seconds and degree != 0:
-            polynomial = trials.best(found, seconds, vectors)
-            engine = "classical"
-            if polynomial is None:
-                notes.append("no polynomial of the degree asked for is certified positive")
-    alone = polynomial is None or polynomial.degree == 0
-    if alone:
-        polynomial, engine = SignedPolynomial((-1.0, 1.0), (1.0,)), "none"
-        notes.append("no polynomial pays for itself: M is the base alone")
-    proof = trials.certify(polynomial, vectors, based.source is not None)
-    if not proof.safe:
-        raise ValueError(
-            "make: an M for minres must be positive definite beyond rounding; got a "
-            f"polynomial of degree {polynomial.degree} where {proof.reason()}. Use a lower "
-            "degree, or precision='double'."
-        )
-    stored, kernel = layout.Stored("none"), "reference"
-    if not alone:
-        stored = layout.store(based, operand.dtype, precision, request.storage)
-        kernel = kernels.select(stored.kind, request.kernel)[0]
-    kernels.check_threads(kernel, stored.kind, request.n_threads)
-    return Choice(
-        solver=request.solver or "minres",
-        kind="her",
-        based=based,
-        stored=stored,
-        kernel=kernel,
-        precision=precision,
-        polynomial=polynomial,
-        certificate=proof,
-        probe=found,
-        engine=engine,
-        candidates=predicted,
-        break_even=None,
-        n_products=found.n_products if found else 0,
-        notes=tuple(notes),
-        null=request.null,
-    )
+                costs = self.costs(based)
+                self.predicted, seconds = _worthwhile(costs, outer, plain)
+        if not seconds or degree == 0:
+            return based, None
+        polynomial = trials.best(self.found, seconds, self.vectors)
+        self.engine = "classical"
+        if polynomial is None:
+            self.notes.append("no polynomial of the degree asked for is certified positive")
+        return based, polynomial
+
+    def _probe(self, based, steps, enough=None, seen=None):
+        given = self.rng, enough, self.request.null, seen
+        return probe_indefinite(based, steps, *given, self.largest_row)
+
+    def _scaled_further(self, based, steps, plain):
+        """Rows and columns that differ much need more passes, or are better left alone."""
+        again = self.rescaled(based)
+        found, iterations = self._probe(again, steps)
+        spent = self.found.n_products + found.n_products + _PASSES - 1
+        if iterations < _MUCH * plain:
+            based, self.found, plain = again, found, iterations
+            self.notes.append(
+                f"rows equilibrated {_PASSES} times: fewer iterations foreseen"
+            )
+        self.found = dataclasses.replace(self.found, n_products=spent)
+        return based, plain
+
+    def base(self):
+        """Return what the polynomial stands on.
+
+        Returns
+        -------
+        Based
+            As `base_of` returns it.
+        """
+        return base_of(self.request)
+
+    def rescaled(self, based):
+        """Equilibrate rows and columns further; see the function.
+
+        Parameters
+        ----------
+        based : Based
+            As `base` returns it.
+
+        Returns
+        -------
+        Based
+            Scaled four times.
+        """
+        return rescaled(based)
+
+    def largest_row(self, based):
+        """Return the largest sum of moduli in a row of S; see the function.
+
+        Parameters
+        ----------
+        based : Based
+            Of an explicit A.
+
+        Returns
+        -------
+        float
+            Bounds the modulus of the eigenvalues.
+        """
+        return largest_row(based)
+
+    def outer(self):
+        """Count the time of an iteration of minres without M.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        return _outer(self.operand)
+
+    def costs(self, based):
+        """Return sizes that an application is counted from.
+
+        Parameters
+        ----------
+        based : Based
+            That is kept.
+
+        Returns
+        -------
+        cost.Costs
+            Before anything is stored.
+        """
+        return _costs(self.operand, based, self.precision, self.vectors)
+
+    def store(self, based):
+        """Store S for the kernels.
+
+        Parameters
+        ----------
+        based : Based
+            That is kept.
+
+        Returns
+        -------
+        stored : Stored
+            S.
+        kernel : str
+            That applies it.
+        """
+        request = self.request
+        stored = layout.store(based, self.operand.dtype, self.precision, request.storage)
+        return stored, kernels.select(stored.kind, request.kernel)[0]
+
+    def nothing(self):
+        """Return what `store` does, for the base alone.
+
+        Returns
+        -------
+        stored : Stored
+            Of no bytes.
+        kernel : str
+            That applies it.
+        """
+        return layout.Stored("none"), "reference"
 
 
 def base_of(request):
@@ -176,20 +312,12 @@ def base_of(request):
         If another base was asked for.
     """
     operand, base = request.operand, request.base
-    if base is not None and base not in ("none", "equilibrate"):
-        name = base if isinstance(base, str) else type(base).__name__
-        raise ValueError(
-            "make: base must be 'none' or 'equilibrate' for a Hermitian A that is not "
-            f"positive definite; got {name!r}. Diagonals have zeros there, row norms have "
-            "none."
-        )
+    check_base(base)
     dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
     matrix, scale, name = operand.matrix, None, "none"
     if matrix is not None and base != "none":
         norms = row_norms(matrix)
-        least, most = float(norms.min()), float(norms.max())
-        far = not 1 / _RANGE < most < _RANGE
-        if base == "equilibrate" or far or most > _EVEN_ROWS * least:
+        if base == "equilibrate" or is_uneven(float(norms.min()), float(norms.max())):
             name = "equilibrate"
             scale = np.where(norms > 0, norms, 1.0)
             np.sqrt(scale, out=scale)
@@ -198,6 +326,44 @@ def base_of(request):
         name, matrix, operand.operator, scale, scale, None, dtype, request.n_threads
     )
     return rescaled(based) if request.state.get("n_scalings", 1) > 1 else based
+
+
+def check_base(base):
+    """Refuse a base that does not suit such a matrix.
+
+    Parameters
+    ----------
+    base : str, object or None
+        As `Request.base`.
+
+    Raises
+    ------
+    ValueError
+        If it is another one than 'none' or 'equilibrate'.
+    """
+    if base is not None and base not in ("none", "equilibrate"):
+        name = base if isinstance(base, str) else type(base).__name__
+        raise ValueError(
+            "make: base must be 'none' or 'equilibrate' for a Hermitian A that is not "
+            f"positive definite; got {name!r}. Diagonals have zeros there, row norms have "
+            "none."
+        )
+
+
+def is_uneven(least, most):
+    """Tell whether rows are worth being scaled.
+
+    Parameters
+    ----------
+    least, most : float
+        The smallest row norm, and the largest.
+
+    Returns
+    -------
+    bool
+        Also where their squares would overflow.
+    """
+    return not 1 / _RANGE < most < _RANGE or most > _EVEN_ROWS * least
 
 
 def rescaled(based):
@@ -265,7 +431,26 @@ def row_norms(matrix):
     return np.abs(matrix).sum(axis=1, dtype=np.float64)
 
 
-def probe_indefinite(based, n_steps, rng, enough=None, null=None, seen=None):
+def largest_row(based):
+    """Return the largest sum of moduli in a row of S.
+
+    Parameters
+    ----------
+    based : Based
+        Of an explicit A.
+
+    Returns
+    -------
+    float
+        Bounds the modulus of the eigenvalues.
+    """
+    S = based.source if based.left is None else based.matrix
+    return float(row_norms(S).max())
+
+
+def probe_indefinite(
+    based, n_steps, rng, enough=None, null=None, seen=None, largest_row=largest_row
+):
     """Make Lanczos steps on an operator of either sign.
 
     Parameters
@@ -283,6 +468,8 @@ def probe_indefinite(based, n_steps, rng, enough=None, null=None, seen=None):
     seen : tuple of ndarray, optional
         A random vector and its product with S, for a glance before the probe; all there
         is where that ends it.
+    largest_row : callable, optional
+        As the function of that name, for `based`.
 
     Returns
     -------
@@ -323,10 +510,10 @@ def probe_indefinite(based, n_steps, rng, enough=None, null=None, seen=None):
     high, rigorous = 1.02 * max(float((np.abs(theta) + norms).max()), 1.05 * largest), False
     if based.name == "equilibrate":
         # After one pass rows of D^-1 A, similar to S, sum to one.
-        bound = 1.0 if based.n_scalings == 1 else float(row_norms(based.matrix).max())
+        bound = 1.0 if based.n_scalings == 1 else largest_row(based)
         high, rigorous = bound * (1 + 1e-12), True
     elif based.source is not None:
-        bound = float(row_norms(based.source).max()) * (1 + 1e-12)
+        bound = largest_row(based) * (1 + 1e-12)
         high, rigorous = min(high, bound), bound <= high
     found = Probe(theta, weights, norms, high, rigorous, spent, kind="her", n=based.n)
     return found, estimate_iterations(alpha, beta)

@@ -18,6 +18,7 @@ from .request import Choice
 from .signed import SignedPolynomial
 
 __all__ = [
+    "PASSES",
     "Chooser",
     "base_of",
     "check_base",
@@ -36,7 +37,7 @@ _RTOL = 1e-8  # that solves are predicted for
 # over 23 matrices the three first steps promised a sixth to two thirds of what six did.
 _ASKED = {3: 4.0, 6: 1.0}
 _GLANCE, _LEAST = 3, 10  # steps of a glance, and iterations below which none is hoped for
-_PASSES, _MUCH = 4, 0.5  # of equilibration, and what they must make of the iterations
+PASSES, _MUCH = 4, 0.5  # of equilibration, and what they must make of the iterations
 _RANGE = 1e100  # of row norms, beyond which squares would overflow
 _EVEN_ROWS = 8.0  # ratio of row norms up to which scaling by them gains nothing
 
@@ -187,11 +188,11 @@ class Chooser:
         """Rows and columns that differ much need more passes, or are better left alone."""
         again = self.rescaled(based)
         found, iterations = self._probe(again, steps)
-        spent = self.found.n_products + found.n_products + _PASSES - 1
+        spent = self.found.n_products + found.n_products + PASSES - 1
         if iterations < _MUCH * plain:
             based, self.found, plain = again, found, iterations
             self.notes.append(
-                f"rows equilibrated {_PASSES} times: fewer iterations foreseen"
+                f"rows equilibrated {PASSES} times: fewer iterations foreseen"
             )
         self.found = dataclasses.replace(self.found, n_products=spent)
         return based, plain
@@ -381,10 +382,10 @@ def rescaled(based):
     """
     scale = based.left.copy()
     sizes = abs(based.source)
-    for _ in range(_PASSES - 1):
+    for _ in range(PASSES - 1):
         norms = scale * (sizes @ scale)
         scale /= np.sqrt(np.where(norms > 0, norms, 1.0))
-    return dataclasses.replace(based, left=scale, right=scale, n_scalings=_PASSES)
+    return dataclasses.replace(based, left=scale, right=scale, n_scalings=PASSES)
 
 
 def least_entry(based):

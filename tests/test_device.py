@@ -413,16 +413,21 @@ def test_a_dense_matrix_is_not_stored_otherwise(cupy, storage):
     [
         (sp.csr_array(np.ones((3, 4))), ValueError, "must be square with at least one row"),
         (_with(poisson2d(5), 3, np.nan), ValueError, "must be finite; got 1 non-finite"),
-        (-poisson2d(5), ValueError, "the diagonal of A must be positive; got -4 in row 0"),
+        (-poisson2d(5), ValueError, "such rows). A is negative definite: pass -A and -b"),
+        (
+            poisson2d(5) - sp.diags_array(np.arange(25.0)),
+            ValueError,
+            "A must be positive; got 0 in row 4 (21 such rows). A is not positive definite",
+        ),
         (
             poisson2d(5) - 3.9 * sp.eye_array(25),
             ValueError,
-            "). For an indefinite A use gmres as solver=, or pass it in host memory.",
+            "). For an indefinite A use minres, or gmres, as solver=.",
         ),
     ],
 )
 def test_says_what_is_wrong_with_the_matrix(cupy, A, error, text):
-    assert text in refusal(error, standin.on_device(A))
+    assert text in refusal(error, standin.on_device(A), solver="cg")
 
 
 def test_refuses_indices_that_point_outside(cupy):
@@ -435,7 +440,6 @@ def test_refuses_indices_that_point_outside(cupy):
 @pytest.mark.parametrize(
     ("keywords", "text"),
     [
-        ({"assume_a": "her"}, "must be positive definite on a device, or solver 'gmres'"),
         ({"base": "equilibrate"}, "base must be 'none' or 'jacobi' for a positive"),
         ({"n_threads": 2}, "n_threads must not be given on a device"),
         ({"storage": "sell"}, "storage must be 'csr' or 'dia' on a device"),

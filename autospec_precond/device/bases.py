@@ -59,6 +59,17 @@ class Scaled:
         """
         return Steps(self, start, image)
 
+    def magnitude(self):
+        """Return |S|, its entries the moduli of those of S, where A is explicit.
+
+        Returns
+        -------
+        Scaled
+            For real vectors; L and R must be positive.
+        """
+        operator, double = abs(self.operator), np.dtype(np.float64)
+        return Scaled(operator, self.left, self.right, self.xp, double)
+
     def bounds(self):
         """Bound the spectral radius ever closer; see `probing.rigorous_bound`.
 
@@ -67,9 +78,7 @@ class Scaled:
         float
             The least quotient of Collatz and Wielandt, after one product with |S| more.
         """
-        operator, double = abs(self.operator), np.dtype(np.float64)
-        magnitude = Scaled(operator, self.left, self.right, self.xp, double)
-        return _bounds(magnitude, self.xp, self.shape[0])
+        return _bounds(self.magnitude(), self.xp, self.shape[0])
 
 
 class Explicit:
@@ -133,6 +142,16 @@ class Explicit:
         """
         return FusedSteps(self, start, image, self.library)
 
+    def magnitude(self):
+        """Return |S|; see `Scaled.magnitude`.
+
+        Returns
+        -------
+        Explicit
+            For real vectors.
+        """
+        return Explicit(abs(self.values), self.matrix, self.library)
+
     def bounds(self):
         """Bound the spectral radius ever closer; see `probing.rigorous_bound`.
 
@@ -141,8 +160,7 @@ class Explicit:
         float
             The least quotient of Collatz and Wielandt, after one product with |S| more.
         """
-        magnitude = Explicit(abs(self.values), self.matrix, self.library)
-        return _bounds(magnitude, self.xp, self.shape[0])
+        return _bounds(self.magnitude(), self.xp, self.shape[0])
 
 
 def _bounds(magnitude, xp, n):
@@ -169,6 +187,8 @@ class Based:
         The diagonals L and R, float64; one array where S is Hermitian like A.
     library : kernels.Plain
         The kernels.
+    n_scalings : int
+        Passes that made the diagonals.
     """
 
     operand: Any
@@ -176,8 +196,9 @@ class Based:
     left: Any
     right: Any
     library: Any
+    n_scalings: int = 1
 
-    inner, n_threads, n_scalings = None, None, 1
+    inner, n_threads = None, None
 
     @property
     def is_congruent(self):

@@ -160,6 +160,7 @@ def _report(choice, operand, request, name, notes, seconds):
         n_products=choice.n_products,
         seconds=seconds(),
         notes=(*notes, *choice.notes),
+        n_scalings=choice.based.n_scalings,
         seen=classify.seen(choice, request.assume_a),
         device=name,
     )

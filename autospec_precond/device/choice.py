@@ -1,13 +1,11 @@
 """Which class a matrix on a device belongs to, and who chooses for it."""
 
-from autospec_precond import classify
+from autospec_precond import arrays, classify
 from autospec_precond.errors import NotHermitianError, NotPositiveError
 from autospec_precond.roots import RootPolynomial
 from autospec_precond.signed import SignedPolynomial
 
-from . import bases, definite, general, kernels
-from .operands import check_hermitian
-from .vectors import Random
+from . import definite, general, indefinite
 
 __all__ = ["choose"]
 
@@ -52,11 +50,12 @@ def choose(request, make_csr):
     except NotHermitianError:
         if assumed or solver in _HERMITIAN:
             raise
-    except NotPositiveError as error:
+        other = general.choose
+    except NotPositiveError:
         if assumed or solver in _POSITIVE:
             raise
-        return _not_positive(request, make_csr, error)
-    return general.choose(request, make_csr)
+        other = _indefinite
+    return other(request, make_csr)  # not above: an exception keeps what was stored
 
 
 def refuse(request):
@@ -74,6 +73,7 @@ def refuse(request):
     """
     if request.solver is not None:
         classify.check_solver(request.solver, request.assume_a, request.operand, "make")
+        _check_minres(request)
     base = request.base
     if base is not None and not isinstance(base, str):
         raise ValueError(
@@ -102,31 +102,26 @@ def refuse(request):
         )
 
 
-def _not_positive(request, make_csr, error):
+def _check_minres(request):
+    """Refuse a complex A of CuPy's for its minres, whatever SciPy's can do."""
+    dtype = request.operand.dtype
+    if request.solver == "minres" and dtype.kind == "c" and arrays.is_on_device(request.A):
+        raise ValueError(
+            "make: solver='minres' must have a real A, because minres of CuPy forms "
+            f"products without conjugates; got {dtype}. Use solver='gmres', or 'cg' for a "
+            "positive definite A."
+        )
+
+
+def _indefinite(request, make_csr):
     """Choose for an A that is not positive definite, and may not be Hermitian either."""
-    operand = request.operand
     if not _takes_general(request):
-        library = kernels.select(operand.xp, request.kernel, "make")
-        random = Random(operand.xp, request.rng, library.uniform)
-        based = bases.build(operand, "none", None, library)
         try:
-            check_hermitian(operand, based, random, "make")
+            return indefinite.choose(request, make_csr)
         except NotHermitianError:
             if request.solver in _HERMITIAN:
                 raise
-            return general.choose(request, make_csr)
-    return _indefinite(request, make_csr, error)
-
-
-def _indefinite(request, make_csr, error=None):
-    """Choose for a Hermitian A as if it were general, or refuse it: there is no M yet."""
-    if _takes_general(request):
-        return general.choose(request, make_csr)
-    asked = f"solver={request.solver!r}, assume_a={request.assume_a!r}"
-    raise error or ValueError(
-        "make: A must be positive definite on a device, or solver 'gmres' or 'bicgstab'; "
-        f"got {asked}. {_HOST}"
-    )
+    return general.choose(request, make_csr)
 
 
 def _takes_general(request):

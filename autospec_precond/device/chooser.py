@@ -27,8 +27,6 @@ class DeviceChooser(Chooser):
         The kernels.
     """
 
-    otherwise = "For an indefinite A use gmres as solver=, or pass it in host memory."
-
     def __init__(self, based, vector_dtype, random, library):
         super().__init__(based, vector_dtype, random)
         self.library = library

@@ -15,7 +15,8 @@ _LAUNCH = 8e-6  # of a kernel from Python
 _IN_GRAPH = 1.6e-6  # of a kernel inside a graph
 _ITERATION = 1.8e-4  # launches and synchronisations of an iteration of CuPy's cg
 _OUTER_PASSES, _STORE_PASSES = 14, 20  # as on the host
-_GMRES_PASSES = 80  # as on the host
+_GMRES_PASSES, _MINRES_PASSES = 80, 45  # as on the host
+_MINRES_ITERATION = 3.2e-4  # of CuPy's minres, by its 22 launches and 4 looks; assumed
 _STORE_LAUNCHES = 60
 
 
@@ -72,6 +73,17 @@ class Costs(cost.Costs):
         """
         vectors = _GMRES_PASSES * 8 * self.n * _SECONDS_PER_BYTE
         return _ITERATION + self.product() + vectors
+
+    def outer_minres(self):
+        """Return the time of an iteration of CuPy's minres without M, counted only.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        vectors = _MINRES_PASSES * 8 * self.n * _SECONDS_PER_BYTE
+        return _MINRES_ITERATION + self.product() + vectors
 
     def edges(self):
         """Return the time of an application but for its products.

@@ -210,11 +210,15 @@ def check_diagonal(operand, diagonal, caller):
     if scalar(bad.any()):
         row = int(scalar(bad.argmax()))
         what = "diagonal" if given else "the diagonal of A"
+        hint = (
+            "A is negative definite: pass -A and -b, or solver='minres'."
+            if scalar((values < 0).all())
+            else "A is not positive definite: use minres or gmres, as solver=."
+        )
         error = ValueError if given else NotPositiveError
         raise error(
             f"{caller}: {what} must be positive; got {scalar(values[row]):g} in row {row} "
-            f"({scalar(bad.sum())} such rows). For another A pass solver='gmres' or "
-            "'bicgstab', or A in host memory."
+            f"({scalar(bad.sum())} such rows). {hint}"
         )
     return values
 

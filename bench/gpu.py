@@ -19,6 +19,7 @@ import autospec_precond as ap
 
 from . import problems
 from .gpu_general import general
+from .gpu_indefinite import indefinite
 
 SMALL = "poisson2d:316"  # 1e5 unknowns
 SOLVES = (
@@ -462,6 +463,7 @@ SECTIONS = {
     "host": host,
     "lobpcg": lobpcg,
     "general": general,
+    "indefinite": indefinite,
     "cpu": cpu,
 }
 

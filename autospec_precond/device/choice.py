@@ -72,8 +72,8 @@ def refuse(request):
         In one sentence.
     """
     if request.solver is not None:
-        classify.check_solver(request.solver, request.assume_a, request.operand, "make")
         _check_minres(request)
+        classify.check_solver(request.solver, request.assume_a, request.operand, "make")
     base = request.base
     if base is not None and not isinstance(base, str):
         raise ValueError(

@@ -327,11 +327,24 @@ def test_finds_the_class_out(cupy):
     skewed = A.copy()
     skewed.data[1] = 7.0
     assert ap.make(standin.on_device(skewed), degree=8).probe.kind == "gen"
-    with pytest.raises(NotHermitianError):
-        ap.make(standin.on_device(skewed), solver="minres", degree=8)
+    for given in (skewed, sp.csr_array(-skewed)):
+        with pytest.raises(NotHermitianError):
+            ap.make(standin.on_device(given), solver="minres", degree=8)
     for solver in ("cg", "lobpcg"):
         with pytest.raises(NotPositiveError, match="must be positive"):
             ap.make(standin.on_device(A), solver=solver, n_eigenpairs=2)
+
+
+@pytest.mark.parametrize(("name", "degree"), [("saddle", 0), ("control", 32)])
+def test_s_is_stored_once_and_given_up_where_nothing_pays(cupy, monkeypatch, name, degree):
+    from autospec_precond.device import storage
+
+    stored, exact = [], storage.store
+    monkeypatch.setattr(storage, "store", lambda *a: stored.append(1) or exact(*a))
+    A = standin.on_device(MATRICES[name]())
+    M = ap.make(A, solver="minres", assume_a="her")
+    assert len(stored) == 1  # for its bytes, which the seconds are counted from
+    assert (M.degree, M.storage) == (degree, "csr" if degree else "none")
 
 
 def test_nothing_of_the_attempt_as_positive_definite_is_kept(cupy, monkeypatch):

@@ -15,6 +15,7 @@ from .kernels import layout
 from .nullspace import of_scaled, projected
 from .probe import Probe
 from .request import Choice
+from .roots import RootPolynomial
 from .signed import SignedPolynomial
 
 __all__ = [
@@ -114,7 +115,14 @@ class Chooser:
         """
         request = self.request
         steps = checks.check_steps(request.n_probe, self.operand.n, "make")
-        given = request.state["polynomial"].degree if request.state else request.degree
+        given = request.degree
+        if request.state:
+            given = request.state["polynomial"].degree
+            if isinstance(request.state["polynomial"], RootPolynomial):
+                raise ValueError(
+                    "make: polynomial must be positive on the real line for minres; got a "
+                    "RootPolynomial. Use solver='gmres' or 'bicgstab'."
+                )
         if isinstance(given, int):
             checks.check_even(given, "make")
         based = self.base() if based is None else based

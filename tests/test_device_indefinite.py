@@ -279,6 +279,8 @@ def test_an_operator_without_entries(cupy, scale):
     expected = V @ (scale * M.polynomial(scale * values) * (V.T @ x))
     y = scale * host(M @ standin.as_device(x))
     assert np.linalg.norm(y - expected) <= tolerance(8, "f4") * np.linalg.norm(expected)
+    z = scale * host(ap.make(given, polynomial=M.state()) @ standin.as_device(x))
+    assert np.linalg.norm(z - expected) <= tolerance(8, "f4") * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("where", ["device", "host"])

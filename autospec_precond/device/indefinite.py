@@ -111,9 +111,10 @@ class _Chooser(host.Chooser):
             request, dtype = self.request, self.operand.dtype
             given = self.precision, self.make_csr, request.storage
             stored = storage.store(based, dtype, *given)
-            if stored.kind == "operator" and self.found is not None:
-                # Let it appear with numbers of the order of one.
-                unit = layout.power_of_two(self.found.high)
+            if stored.kind == "operator":  # let it appear with numbers of the order of one
+                found, given = self.found, request.state.get("polynomial")
+                high = found.high if found else max(map(abs, given.domain))
+                unit = layout.power_of_two(high)
                 stored = dataclasses.replace(stored, unit=unit)
             kernel = kernels.suited(self.library, stored, request).name
             self._stored = stored, kernel

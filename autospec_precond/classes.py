@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from . import classify, definite, general, indefinite, lobpcg, nullspace
+from . import classify, definite, general, indefinite, lobpcg, nullspace, row_scaling
 from .errors import NotHermitianError, NotPositiveError
 from .operands import check_hermitian
 from .roots import RootPolynomial
@@ -74,9 +74,9 @@ def _indefinite(request):
         return _general(request)
     if request.assume_a is not None:
         return indefinite.choose(request)
-    based = indefinite.base_of(request)
+    based = row_scaling.base_of(request)
     try:
-        least = indefinite.least_entry(based)
+        least = row_scaling.least_entry(based)
         spent, *seen = check_hermitian(operand, based, request.rng, "make", least)
     except NotHermitianError:
         if solver in _HERMITIAN:

@@ -1,46 +1,23 @@
 """The choice for Hermitian matrices that are not positive definite: an M for MINRES."""
 
-import copy
 import dataclasses
-import functools
-import math
 
 import numpy as np
 import scipy.sparse as sp
 
-from . import checks, cost, kernels, probing, trials
-from .bases import Based
+from . import checks, cost, kernels, trials
 from .calibration import TIMES
 from .kernels import layout
-from .nullspace import of_scaled, projected
-from .probe import Probe
+from .minres_probe import ASKED, GLANCE, probe_indefinite
 from .request import Choice
 from .roots import RootPolynomial
+from .row_scaling import PASSES, base_of, largest_row, rescaled
 from .signed import SignedPolynomial
 
-__all__ = [
-    "PASSES",
-    "Chooser",
-    "base_of",
-    "check_base",
-    "choose",
-    "estimate_iterations",
-    "is_uneven",
-    "largest_row",
-    "least_entry",
-    "minres_reduction",
-    "probe_indefinite",
-    "row_norms",
-]
+__all__ = ["Chooser", "choose"]
 
-_RTOL = 1e-8  # that solves are predicted for
-# Steps of the probe after which it may end, and by how much their promise may fall short:
-# over 23 matrices the three first steps promised a sixth to two thirds of what six did.
-_ASKED = {3: 4.0, 6: 1.0}
-_GLANCE, _LEAST = 3, 10  # steps of a glance, and iterations below which none is hoped for
-PASSES, _MUCH = 4, 0.5  # of equilibration, and what they must make of the iterations
-_RANGE = 1e100  # of row norms, beyond which squares would overflow
-_EVEN_ROWS = 8.0  # ratio of row norms up to which scaling by them gains nothing
+_LEAST = 10  # iterations below which none is hoped for
+_MUCH = 0.5  # what more passes of equilibration must make of the iterations
 
 # Products of MINRES with the polynomial that trials choose over those of plain MINRES: on
 # nine matrices (shifted Laplacians, saddle points, disorder) 1.1 to 2.8 at degree 8, 1.3 to
@@ -169,7 +146,7 @@ class Chooser:
         enough = None
         if degree is None:  # in haste: nothing is known of storage yet
             enough = lambda iterations: iterations * outer < _CHOICE  # noqa: E731
-            if not enough(_ASKED[_GLANCE] * _LEAST):
+            if not enough(ASKED[GLANCE] * _LEAST):
                 seen = None
         self.found, plain = self._probe(based, steps, enough, seen)
         if based.name == "equilibrate" and plain * outer > _CHOICE:
@@ -300,285 +277,6 @@ class Chooser:
             That applies it.
         """
         return layout.Stored("none"), "reference"
-
-
-def base_of(request):
-    """Scale rows and columns by the roots of row norms, which need no sign.
-
-    Parameters
-    ----------
-    request : Request
-        What the caller asked for.
-
-    Returns
-    -------
-    Based
-        Named 'none' where the row norms are about the same, or not known.
-
-    Raises
-    ------
-    ValueError
-        If another base was asked for.
-    """
-    operand, base = request.operand, request.base
-    check_base(base)
-    dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
-    matrix, scale, name = operand.matrix, None, "none"
-    if matrix is not None and base != "none":
-        norms = row_norms(matrix)
-        if base == "equilibrate" or is_uneven(float(norms.min()), float(norms.max())):
-            name = "equilibrate"
-            scale = np.where(norms > 0, norms, 1.0)
-            np.sqrt(scale, out=scale)
-            np.divide(1.0, scale, out=scale)
-    based = Based(
-        name, matrix, operand.operator, scale, scale, None, dtype, request.n_threads
-    )
-    return rescaled(based) if request.state.get("n_scalings", 1) > 1 else based
-
-
-def check_base(base):
-    """Refuse a base that does not suit such a matrix.
-
-    Parameters
-    ----------
-    base : str, object or None
-        As `Request.base`.
-
-    Raises
-    ------
-    ValueError
-        If it is another one than 'none' or 'equilibrate'.
-    """
-    if base is not None and base not in ("none", "equilibrate"):
-        name = base if isinstance(base, str) else type(base).__name__
-        raise ValueError(
-            "make: base must be 'none' or 'equilibrate' for a Hermitian A that is not "
-            f"positive definite; got {name!r}. Diagonals have zeros there, row norms have "
-            "none."
-        )
-
-
-def is_uneven(least, most):
-    """Tell whether rows are worth being scaled.
-
-    Parameters
-    ----------
-    least, most : float
-        The smallest row norm, and the largest.
-
-    Returns
-    -------
-    bool
-        Also where their squares would overflow.
-    """
-    return not 1 / _RANGE < most < _RANGE or most > _EVEN_ROWS * least
-
-
-def rescaled(based):
-    """Equilibrate rows and columns further, until both have norms close to one.
-
-    Parameters
-    ----------
-    based : Based
-        As `base_of` returns it, scaled once.
-
-    Returns
-    -------
-    Based
-        Scaled four times.
-    """
-    scale = based.left.copy()
-    sizes = abs(based.source)
-    for _ in range(PASSES - 1):
-        norms = scale * (sizes @ scale)
-        scale /= np.sqrt(np.where(norms > 0, norms, 1.0))
-    return dataclasses.replace(based, left=scale, right=scale, n_scalings=PASSES)
-
-
-def least_entry(based):
-    """Return what the largest entry of S certainly reaches, without looking at all.
-
-    Parameters
-    ----------
-    based : Based
-        As `base_of` returns it.
-
-    Returns
-    -------
-    float
-        0 where nothing is known.
-
-    Notes
-    -----
-    Scaled by row norms d, the row with the largest one has entries |a_ij|/(d_i d_j)^1/2
-    that sum to at least one.
-    """
-    if based.name != "equilibrate":
-        return 0.0
-    rows = based.source
-    return 1.0 / (np.diff(rows.indptr).max() if sp.issparse(rows) else based.n)
-
-
-def row_norms(matrix):
-    """Return the sums of moduli of each row.
-
-    Parameters
-    ----------
-    matrix : csr_array or ndarray
-        Explicit.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        float64.
-    """
-    if sp.issparse(matrix):
-        rows = copy.copy(matrix)  # shares its pattern
-        rows.data = np.abs(matrix.data).astype(np.float64, copy=False)
-        return rows @ np.ones(matrix.shape[0])
-    return np.abs(matrix).sum(axis=1, dtype=np.float64)
-
-
-def largest_row(based):
-    """Return the largest sum of moduli in a row of S.
-
-    Parameters
-    ----------
-    based : Based
-        Of an explicit A.
-
-    Returns
-    -------
-    float
-        Bounds the modulus of the eigenvalues.
-    """
-    S = based.source if based.left is None else based.matrix
-    return float(row_norms(S).max())
-
-
-def probe_indefinite(
-    based, n_steps, rng, enough=None, null=None, seen=None, largest_row=largest_row
-):
-    """Make Lanczos steps on an operator of either sign.
-
-    Parameters
-    ----------
-    based : Based
-        The operator S.
-    n_steps : int
-        Lanczos steps.
-    rng : numpy.random.Generator
-        Source of the start vector.
-    enough : callable, optional
-        Called with the estimated number of iterations of MINRES; true ends the probe.
-    null : ndarray, shape (n, k), or None
-        Orthonormal; left out of the start vector.
-    seen : tuple of ndarray, optional
-        A random vector and its product with S, for a glance before the probe; all there
-        is where that ends it.
-    largest_row : callable, optional
-        As the function of that name, for `based`.
-
-    Returns
-    -------
-    found : Probe
-        Of kind 'her'. `high` bounds the modulus of the eigenvalues: rigorous where S is
-        scaled by row norms, whose rows sum to at most one after a similarity.
-    iterations : float
-        Of plain MINRES to 1e-8, estimated.
-    """
-    stop = None if enough is None else functools.partial(_is_over, enough)
-    if null is not None:
-        null = of_scaled(null, based.left)
-    alpha, beta, spent = [], [], 0
-    if enough is not None and seen is not None and n_steps > _GLANCE:
-        start, image = seen
-        if null is not None:  # S times a null vector is zero
-            start = projected(start, null)
-        # It decides no more than whether to go on: it may take the shorter way.
-        product = based.ready or based.product
-        alpha, beta, _ = probing.lanczos(product, start, _GLANCE, None, None, image)
-        spent = len(alpha) - 1
-    if len(alpha) < _GLANCE or not _is_over(enough, alpha, beta):
-        start = rng.standard_normal(based.n)
-        if based.dtype.kind == "c":
-            start = start + 1j * rng.standard_normal(based.n)
-        if null is not None:
-            start = projected(start, null)
-        product = based.quick or based.product
-        alpha, beta, _ = probing.lanczos(product, start, n_steps, None, stop)
-        spent += len(alpha)
-    if not np.isfinite([*alpha, *beta]).all():
-        raise ValueError(
-            "make: the products of A must be finite; got a Lanczos matrix with "
-            f"{[*alpha, *beta]}."
-        )
-    theta, weights, norms = probing.ritz(alpha, beta)
-    largest = float(np.abs(theta).max())
-    high, rigorous = 1.02 * max(float((np.abs(theta) + norms).max()), 1.05 * largest), False
-    if based.name == "equilibrate":
-        # After one pass rows of D^-1 A, similar to S, sum to one.
-        bound = 1.0 if based.n_scalings == 1 else largest_row(based)
-        high, rigorous = bound * (1 + 1e-12), True
-    elif based.source is not None:
-        bound = largest_row(based) * (1 + 1e-12)
-        high, rigorous = min(high, bound), bound <= high
-    found = Probe(theta, weights, norms, high, rigorous, spent, kind="her", n=based.n)
-    return found, estimate_iterations(alpha, beta)
-
-
-def _is_over(enough, alpha, beta):
-    doubt = _ASKED.get(len(alpha))
-    return doubt is not None and enough(doubt * estimate_iterations(alpha, beta))
-
-
-def minres_reduction(alpha, beta):
-    """Return the residual norm that MINRES has reached, from a Lanczos matrix.
-
-    Parameters
-    ----------
-    alpha, beta : sequence of float, length m
-        As `probing.lanczos` returns them.
-
-    Returns
-    -------
-    float
-        Relative to the right-hand side; it never grows.
-    """
-    # One rotation per column, as MINRES makes them.
-    value, cosine, sine, dbar = 1.0, -1.0, 0.0, 0.0
-    for a, b in zip(alpha, beta, strict=True):
-        gbar = sine * dbar - cosine * a
-        dbar = -cosine * b
-        size = math.hypot(gbar, b)
-        if size == 0:
-            return value
-        cosine, sine = gbar / size, b / size
-        value *= sine
-    return value
-
-
-def estimate_iterations(alpha, beta):
-    """Estimate how many iterations plain MINRES takes, from how it began.
-
-    Parameters
-    ----------
-    alpha, beta : sequence of float, length m
-        As `probing.lanczos` returns them.
-
-    Returns
-    -------
-    float
-        The pace of the last third of the steps, kept up to the end.
-    """
-    m = len(alpha)
-    before = max(1, 2 * m // 3)
-    reached = minres_reduction(alpha, beta)
-    if reached <= _RTOL or before == m:
-        return float(m)
-    pace = np.log(minres_reduction(alpha[:before], beta[:before]) / reached) / (m - before)
-    return m + float(np.log(reached / _RTOL)) / max(float(pace), 1e-4)
 
 
 def _outer(operand):

@@ -88,6 +88,8 @@ LAYERS = [
     "cycles",
     "composite",
     "general",
+    "row_scaling",
+    "minres_probe",
     "trials",
     "indefinite",
     "lobpcg",

@@ -13,7 +13,7 @@ from test_indefinite import MATRICES, control, easy, saddle
 import autospec_precond as ap
 from autospec_precond import classify, indefinite
 from autospec_precond.errors import NotHermitianError, NotPositiveError
-from autospec_precond.indefinite import row_norms
+from autospec_precond.row_scaling import row_norms
 from autospec_precond.signed import SignedPolynomial
 
 EASY = tuple(MATRICES)  # for minres to the last digits

@@ -9,9 +9,10 @@ from scipy.sparse.linalg import minres
 
 import autospec_precond as ap
 from autospec_precond import signed
-from autospec_precond.indefinite import estimate_iterations, minres_reduction, row_norms
+from autospec_precond.minres_probe import estimate_iterations, minres_reduction
 from autospec_precond.positivity import is_positive
 from autospec_precond.roots import RootPolynomial
+from autospec_precond.row_scaling import row_norms
 from autospec_precond.signed import SignedPolynomial
 from autospec_precond.trials import certify
 

@@ -5,6 +5,7 @@ import dataclasses
 from autospec_precond import classify
 from autospec_precond import indefinite as host
 from autospec_precond.kernels import layout
+from autospec_precond.row_scaling import PASSES, check_base, is_uneven
 
 from . import cost, kernels, storage
 from .bases import Based
@@ -55,9 +56,9 @@ class _Chooser(host.Chooser):
         self.make_csr, self._stored = make_csr, None
 
     def base(self):
-        """Scale rows and columns by the roots of row norms; see `indefinite.base_of`."""
+        """Scale rows and columns by the roots of row norms; see `row_scaling.base_of`."""
         operand, base = self.operand, self.request.base
-        host.check_base(base)
+        check_base(base)
         based = Based(operand, "none", None, None, self.library)
         if operand.matrix is None:
             return based
@@ -65,7 +66,7 @@ class _Chooser(host.Chooser):
         empty = norms == 0
         classify.refuse_empty(empty, empty, "make")
         least, most = float(scalar(norms.min())), float(scalar(norms.max()))
-        if base == "none" or not (base == "equilibrate" or host.is_uneven(least, most)):
+        if base == "none" or not (base == "equilibrate" or is_uneven(least, most)):
             return based
         scale = 1.0 / operand.xp.sqrt(norms)
         based = Based(operand, "equilibrate", scale, scale, self.library)
@@ -73,14 +74,14 @@ class _Chooser(host.Chooser):
         return self.rescaled(based) if given > 1 else based
 
     def rescaled(self, based):
-        """Equilibrate further; see `indefinite.rescaled`."""
+        """Equilibrate further; see `row_scaling.rescaled`."""
         xp, sizes = self.operand.xp, based.product.magnitude()
         more = xp.ones(based.n)
-        for _ in range(host.PASSES - 1):
+        for _ in range(PASSES - 1):
             norms = more * sizes(more)
             more = more / xp.sqrt(norms)
         scale = more * based.left
-        return dataclasses.replace(based, left=scale, right=scale, n_scalings=host.PASSES)
+        return dataclasses.replace(based, left=scale, right=scale, n_scalings=PASSES)
 
     def largest_row(self, based):
         """Return the largest sum of moduli in a row of S."""

@@ -36,10 +36,11 @@ def choose(request):
     """
     solver, assumed = request.solver, request.assume_a
     classify.check_solver(solver, assumed, request.operand, "make")
+    given = request.state.get("polynomial")
+    classify.check_roots(given, solver, assumed, "make")
     if solver == "lobpcg":
         return lobpcg.choose(request)
-    given = request.state.get("polynomial")
-    if assumed == "gen" or (isinstance(given, RootPolynomial) and assumed is None):
+    if assumed == "gen" or isinstance(given, RootPolynomial):
         return _general(request)
     null, note, spent = nullspace.find(request.operand, request.nullspace, "make")
     request = replace(request, null=null)

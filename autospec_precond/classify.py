@@ -4,7 +4,16 @@ import numpy as np
 import scipy
 import scipy.sparse as sp
 
-__all__ = ["SUITS", "check_solver", "check_structure", "refuse_empty", "seen"]
+from .roots import RootPolynomial
+
+__all__ = [
+    "SUITS",
+    "check_roots",
+    "check_solver",
+    "check_structure",
+    "refuse_empty",
+    "seen",
+]
 
 _SCIPY = tuple(int(part) for part in scipy.__version__.split(".")[:2])
 
@@ -52,6 +61,35 @@ def check_solver(solver, assume_a, operand, caller):
             f"{caller}: solver='minres' must have a real A, because minres of SciPy "
             f"{scipy.__version__} forms products without conjugates; got {operand.dtype}. "
             "Use solver='gmres', or 'cg' for a positive definite A."
+        )
+
+
+def check_roots(polynomial, solver, assume_a, caller):
+    """Refuse a polynomial of complex roots where M must be positive definite.
+
+    Parameters
+    ----------
+    polynomial : object
+        What the caller of `make` passed, or None.
+    solver, assume_a : str or None
+        As for `check_solver`.
+    caller : str
+        Name that the message starts with.
+
+    Raises
+    ------
+    ValueError
+        With the solvers that take one.
+    """
+    if not isinstance(polynomial, RootPolynomial):
+        return
+    if solver is None and assume_a in (None, "gen"):
+        return
+    if solver is None or "gen" not in SUITS[solver]:
+        purpose = f"assume_a={assume_a!r}" if solver is None else f"solver={solver!r}"
+        raise ValueError(
+            f"{caller}: polynomial must be positive on the real line for {purpose}; got a "
+            "RootPolynomial. Use solver='gmres' or 'bicgstab'."
         )
 
 

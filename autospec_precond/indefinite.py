@@ -10,7 +10,6 @@ from .calibration import TIMES
 from .kernels import layout
 from .minres_probe import ASKED, GLANCE, probe_indefinite
 from .request import Choice
-from .roots import RootPolynomial
 from .row_scaling import PASSES, base_of, largest_row, rescaled
 from .signed import SignedPolynomial
 
@@ -95,11 +94,6 @@ class Chooser:
         given = request.degree
         if request.state:
             given = request.state["polynomial"].degree
-            if isinstance(request.state["polynomial"], RootPolynomial):
-                raise ValueError(
-                    "make: polynomial must be positive on the real line for minres; got a "
-                    "RootPolynomial. Use solver='gmres' or 'bicgstab'."
-                )
         if isinstance(given, int):
             checks.check_even(given, "make")
         based = self.base() if based is None else based

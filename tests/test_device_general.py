@@ -386,6 +386,14 @@ def test_a_complex_constant(cupy):
     assert np.allclose(host(M.H @ standin.as_device(np.ones(5))), 0.5j)
 
 
+def test_roots_are_refused_where_m_must_be_positive_definite(cupy):
+    from autospec_precond.roots import RootPolynomial
+
+    A = standin.on_device(sp.csr_array(2.0 * np.eye(5)))
+    with pytest.raises(ValueError, match="positive on the real line for solver='cg'"):
+        ap.make(A, polynomial=RootPolynomial((1.0, 2.0)), solver="cg")
+
+
 def test_nothing_of_the_caller_s_is_changed(cupy):
     A = standin.on_device(hard(300))
     kept = A.data.copy(), A.indices.copy(), A.indptr.copy()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from problems import poisson1d
 from scipy.sparse.linalg import (
     LinearOperator,
     bicg,
@@ -18,6 +19,7 @@ from scipy.sparse.linalg import (
 import autospec_precond as ap
 from autospec_precond import arnoldi, gmres_engine, scaling
 from autospec_precond.operands import as_operand
+from autospec_precond.roots import RootPolynomial
 
 
 def convection(n, is_complex=False, spread=3):
@@ -180,6 +182,30 @@ def test_says_what_does_not_suit(keywords, message):
     A = sp.csr_array(np.array([[1.0, 2, 0], [3, 0, 1], [0, 1, 2]]))
     with pytest.raises(ValueError, match=message):
         ap.make(A, assume_a="gen", **keywords)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "purpose"),
+    [
+        ({"solver": "cg"}, "solver='cg'"),
+        ({"solver": "minres", "assume_a": "her"}, "solver='minres'"),
+        ({"solver": "lobpcg", "n_eigenpairs": 4}, "solver='lobpcg'"),
+        ({"assume_a": "pos"}, "assume_a='pos'"),
+        ({"assume_a": "her"}, "assume_a='her'"),
+    ],
+)
+def test_roots_are_refused_where_m_must_be_positive_definite(keywords, purpose):
+    roots = RootPolynomial((1.0, 2.0))
+    with pytest.raises(ValueError, match="polynomial must be positive on") as said:
+        ap.make(poisson1d(300), polynomial=roots, **keywords)
+    assert f"for {purpose}; got a RootPolynomial. Use solver='gmres'" in str(said.value)
+
+
+@pytest.mark.parametrize("assume_a", [None, "pos", "her", "gen"])
+def test_roots_serve_solvers_for_general_matrices_whatever_a_is(assume_a):
+    roots = RootPolynomial((0.5, 1.5, 1.0))
+    M = ap.make(poisson1d(300), polynomial=roots, assume_a=assume_a, solver="gmres")
+    assert M.polynomial == roots
 
 
 def test_structurally_singular_matrix_is_refused():

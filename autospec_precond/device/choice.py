@@ -41,7 +41,7 @@ def choose(request, make_csr):
     given = request.state.get("polynomial")
     if solver == "lobpcg":
         return definite.choose(request, make_csr)
-    if assumed == "gen" or (isinstance(given, RootPolynomial) and assumed is None):
+    if assumed == "gen" or isinstance(given, RootPolynomial):
         return general.choose(request, make_csr)
     if assumed == "her" or isinstance(given, SignedPolynomial):
         return _indefinite(request, make_csr)
@@ -74,6 +74,8 @@ def refuse(request):
     if request.solver is not None:
         _check_minres(request)
         classify.check_solver(request.solver, request.assume_a, request.operand, "make")
+    given = request.state.get("polynomial")
+    classify.check_roots(given, request.solver, request.assume_a, "make")
     base = request.base
     if base is not None and not isinstance(base, str):
         raise ValueError(

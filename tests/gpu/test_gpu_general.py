@@ -25,7 +25,8 @@ def convection(n, dtype=np.float64, spread=2):
 def scattered(n, dtype=np.float64):
     """Entries anywhere, and a diagonal of which half is missing."""
     rng = np.random.default_rng(3)
-    A = sp.random_array((n, n), density=5 / n, rng=rng) + 3 * sp.eye_array(n, k=1)
+    # Not rng=, which SciPy 1.14 does not know.
+    A = sp.random_array((n, n), density=5 / n, random_state=rng) + 3 * sp.eye_array(n, k=1)
     A = A + sp.coo_array(([2.0], ([n - 1], [0])), shape=(n, n))
     A = A + sp.diags_array(np.where(np.arange(n) % 2, 3.0, 0.0))
     return sp.csr_array(

@@ -19,7 +19,9 @@ def saddle(n, scale=1.0, dtype=np.float64):
     """Second differences, with n // 3 constraints whose rows are scaled."""
     rng = np.random.default_rng(1)
     T = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n))
-    B = sp.random_array((n // 3, n), density=5 / n, rng=rng) + sp.eye_array(n // 3, n)
+    # Not rng=, which SciPy 1.14 does not know.
+    B = sp.random_array((n // 3, n), density=5 / n, random_state=rng)
+    B = B + sp.eye_array(n // 3, n)
     A = sp.block_array([[T, scale * B.T], [scale * B, None]])
     return sp.csr_array(A, dtype=dtype)
 

@@ -43,11 +43,13 @@ def choose(request):
     if assumed == "gen" or isinstance(given, RootPolynomial):
         return _general(request)
     null, note, spent = nullspace.find(request.operand, request.nullspace, "make")
-    request = replace(request, null=null)
+    if null is not None:
+        request = replace(request, null=null)
     choice = _hermitian(request)
     if choice.kind != "gen" and note:
-        choice = replace(choice, notes=(*choice.notes, note))
-    return replace(choice, n_products=choice.n_products + spent)
+        choice.notes = (*choice.notes, note)
+    choice.n_products += spent
+    return choice
 
 
 def _hermitian(request):
@@ -69,7 +71,6 @@ def _hermitian(request):
 
 def _indefinite(request):
     solver, operand = request.solver, request.operand
-    classify.check_structure(operand, "make", request.assume_a is None)
     # For a complex A, minres of SciPy is of no use before 1.18.
     if solver in _GENERAL or (solver is None and operand.dtype.kind == "c"):
         return _general(request)
@@ -84,7 +85,8 @@ def _indefinite(request):
             raise
         return _general(request)
     choice = indefinite.choose(request, based, seen)
-    return replace(choice, n_products=choice.n_products + spent)
+    choice.n_products += spent
+    return choice
 
 
 def _general(request):

@@ -93,7 +93,7 @@ def check_roots(polynomial, solver, assume_a, caller):
         )
 
 
-def check_structure(operand, caller, by_rows=False):
+def check_structure(operand, caller):
     """Refuse an explicit matrix with an empty row or column.
 
     Parameters
@@ -102,8 +102,6 @@ def check_structure(operand, caller, by_rows=False):
         A.
     caller : str
         Name that the message starts with.
-    by_rows : bool, optional
-        Whether rows tell of columns, too: A is Hermitian, or refused where it is not.
 
     Raises
     ------
@@ -114,8 +112,6 @@ def check_structure(operand, caller, by_rows=False):
     if matrix is None:
         return
     if sp.issparse(matrix):
-        if by_rows and np.diff(matrix.indptr).all() and matrix.data.all():
-            return
         empty = np.diff(matrix.indptr) == 0
         if not empty.any() and not matrix.data.all():
             used = np.zeros(operand.n, bool)

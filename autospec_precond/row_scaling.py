@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .bases import Based
+from .classify import refuse_empty
 
 __all__ = [
     "PASSES",
@@ -40,18 +41,21 @@ def base_of(request):
     Raises
     ------
     ValueError
-        If another base was asked for.
+        If another base was asked for, or a row has no entries.
     """
     operand, base = request.operand, request.base
     check_base(base)
     dtype = np.dtype(np.complex128 if operand.dtype.kind == "c" else np.float64)
     matrix, scale, name = operand.matrix, None, "none"
-    if matrix is not None and base != "none":
+    if matrix is not None:
         norms = row_norms(matrix)
-        if base == "equilibrate" or is_uneven(float(norms.min()), float(norms.max())):
+        least, most = float(norms.min()), float(norms.max())
+        if least == 0:  # of a Hermitian A columns are empty where rows are
+            empty = norms == 0
+            refuse_empty(empty, empty, "make")
+        if base == "equilibrate" or (base is None and is_uneven(least, most)):
             name = "equilibrate"
-            scale = np.where(norms > 0, norms, 1.0)
-            np.sqrt(scale, out=scale)
+            scale = np.sqrt(norms)
             np.divide(1.0, scale, out=scale)
     based = Based(
         name, matrix, operand.operator, scale, scale, None, dtype, request.n_threads
@@ -139,7 +143,11 @@ def least_entry(based):
     if based.name != "equilibrate":
         return 0.0
     rows = based.source
-    return 1.0 / (np.diff(rows.indptr).max() if sp.issparse(rows) else based.n)
+    if not sp.issparse(rows):
+        return 1.0 / based.n
+    largest = int(based.left.argmin())
+    start, end = rows.indptr[largest : largest + 2].tolist()
+    return 1.0 / (end - start)
 
 
 def row_norms(matrix):

@@ -151,16 +151,15 @@ def compare(A, b, options):
     residuals, plain_runs = _residuals(A, b, None, 5 * A.shape[0], options.limit)
     target = max(RTOL, min(residuals)) * (1 + 1e-6)
     n_none = _first(residuals, target)
-    best, made = np.inf, np.inf
-    ap.make(A, solver="minres")  # compiles
-    for _ in range(3):
-        began = time.perf_counter()
-        M = ap.make(A, solver="minres")
-        made = min(made, time.perf_counter() - began)
+    M = ap.make(A, solver="minres")  # compiles
     budget = max(3 * n_none, 5 * A.shape[0])
     ours, runs = _residuals(A, b, M, budget, 3 * options.limit, target)
     n_ours = _first(ours, target)
-    none_s = _time(A, b, None, plain_runs, n_none)
+    timed = [lambda: _run(A, b, None, plain_runs, n_none)]
+    timed.append(lambda: ap.make(A, solver="minres"))
+    if n_ours is not None:
+        timed.append(lambda: _run(A, b, M, runs, n_ours))
+    none_s, made, *solved = _least(timed)
     record = {
         "degree": M.degree,
         "base": M.report.base,
@@ -175,7 +174,7 @@ def compare(A, b, options):
         "lost": n_ours is None,
     }
     if n_ours is not None:
-        best = made + _time(A, b, M, runs, n_ours)
+        best = made + solved[0]
         record |= {"ours s": best, "gain": none_s / best}
     for word, M_used in (("none", None), ("ours", M)):
         x, info = minres(A, b, M=M_used, rtol=RTOL, maxiter=max(n_none, 1) * 2)
@@ -252,17 +251,25 @@ def _first(residuals, target):
     return int(reached[0]) if reached.size else None
 
 
-def _time(A, b, M, runs, count):
-    """Return the least seconds of so many iterations, in runs as before."""
-    times = []
-    while len(times) < 5 and sum(times) < 0.5:
-        began, x, left = time.perf_counter(), None, count
-        for run in runs:
-            if left > 0:
-                x, _ = minres(A, b, x, M=M, rtol=1e-16, maxiter=min(run, left))
-                left -= run
-        times.append(time.perf_counter() - began)
-    return min(times)
+def _run(A, b, M, runs, count):
+    """Make so many iterations, in runs as before."""
+    x, left = None, count
+    for run in runs:
+        if left > 0:
+            x, _ = minres(A, b, x, M=M, rtol=1e-16, maxiter=min(run, left))
+            left -= run
+
+
+def _least(calls):
+    """Return the least seconds of each call; in turns, so that all meet the same noise."""
+    times = [[] for _ in calls]
+    began = time.perf_counter()
+    while len(times[0]) < 100 and time.perf_counter() - began < 1.0:
+        for call, own in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            own.append(time.perf_counter() - start)
+    return [min(own) for own in times]
 
 
 def _relative(A, b, x):

@@ -427,7 +427,7 @@ def foresee(matrix, dtype, precision, quick=None):
     precision : str
         As for `store`.
     quick : Scaled, optional
-        The same matrix, large.
+        The same matrix, where it takes that way.
 
     Returns
     -------
@@ -461,9 +461,9 @@ def _offsets(matrix, values, storage, quick=None):
     usual, most = diagonals.N_DIAGONALS
     limit = most if storage == "dia" or n >= _LARGE else usual
     rows_bytes = matrix.nnz * (values.itemsize + matrix.indices.itemsize)
-    if storage is None and _scattered(matrix, limit):
-        return None
     if quick is None:
+        if storage is None and _scattered(matrix, limit):
+            return None
         offsets = diagonals.find_offsets(matrix, limit)
     else:
         offsets = quick.find_offsets(limit)

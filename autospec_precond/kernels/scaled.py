@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import arrays, ranges
-from .steps import Steps
+from .steps import Steps, total
 
 __all__ = ["LARGE", "Scaled", "is_large", "is_ready", "survey"]
 
@@ -192,7 +192,7 @@ class Scaled:
             self.run(cpu_repeats.step, *given, self.table, scratch)
         else:
             self.run(self.library.step, *given)
-        return float(np.sum(self.sums))
+        return total(self.sums)
 
     def _repeats(self):
         """Find, once, which rows repeat those before them; say whether most do."""
@@ -256,7 +256,7 @@ class Scaled:
         image, gaps = np.empty(n, self.double), np.empty(self.sums.size, self.double)
         self.run(self.library.pair, *self.arrays, self.scale, X, image, gaps)
         self._scratch = X
-        return image, np.sum(gaps)
+        return image, total(gaps)
 
     def scratch(self):
         """Return memory for two vectors: once that of `pair`, else new.

@@ -59,7 +59,10 @@ _SLOW, _STALLED = 15, 60
 _CAUTION = 2.0
 
 _SMALL, _LARGE = 1e6, 1.28e8  # bytes in the cache, and far outside
-_OUTER_PASSES = 14  # vectors of length n that an iteration of SciPy's cg reads and writes
+# Vectors of length n that an iteration of SciPy's reads and writes, and seconds of its
+# calls besides the product.
+_OUTER_PASSES = {"cg": 14, "minres": 45}
+_OUTER_CALL = {"cg": TIMES["iteration_call"], "minres": 8e-6}
 _STORE_PASSES = 20  # bytes that forming and storing S moves, over those of A's values
 _BOUND_PRODUCTS = 8  # the rigorous bound: four products, |S| and quotients
 _THREADS = 0.8  # exponent of the gain from several threads
@@ -88,6 +91,8 @@ class Costs:
     step_seconds, product_seconds : float or None
         Measured times of a product in M and of one in SciPy, in the place of counted
         ones.
+    solver : str
+        Whose iterations M serves: 'minres', or any other, which counts as 'cg'.
     """
 
     n: int
@@ -100,6 +105,7 @@ class Costs:
     n_threads: int = 1
     step_seconds: float | None = None
     product_seconds: float | None = None
+    solver: str = "cg"
 
     def step(self):
         """Return the time of one product inside an application.
@@ -137,18 +143,19 @@ class Costs:
         return TIMES["product_call"] + _moved(traffic, TIMES["product"])
 
     def outer(self):
-        """Return the time of one CG iteration of SciPy with the base alone.
+        """Return the time of one iteration of SciPy's solver with the base alone.
 
         Returns
         -------
         float
             Seconds.
         """
-        vectors = _moved(_OUTER_PASSES * 8 * self.n, TIMES["vectors"])
-        return TIMES["iteration_call"] + self.product() + vectors
+        solver = self.solver if self.solver in _OUTER_PASSES else "cg"
+        vectors = _moved(_OUTER_PASSES[solver] * 8 * self.n, TIMES["vectors"])
+        return _OUTER_CALL[solver] + self.product() + vectors
 
     def iteration(self, degree):
-        """Return the time of one CG iteration with M of some degree.
+        """Return the time of one iteration with M of some degree.
 
         Parameters
         ----------

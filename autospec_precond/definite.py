@@ -89,7 +89,7 @@ def choose(request):
                     based.source, operand.dtype, precision, based.ready
                 )
             known = foreseen or layout.Foreseen("csr", 0)
-            return _costs(operand, known, precision, vector_dtype)
+            return _costs(request, known, precision, vector_dtype)
 
         chooser.probe(steps, operand.real_dtype, hopes, seen)
     alone = given == 0 and not asked
@@ -105,7 +105,7 @@ def choose(request):
     elif not chooser.declined:
         if chooser.found is None:
             chooser.probe(steps, operand.real_dtype, bounded=not alone)
-        costs = _costs(operand, chooser.stored, precision, vector_dtype, kernel, n_threads)
+        costs = _costs(request, chooser.stored, precision, vector_dtype, kernel, n_threads)
         chooser.choose(degree, model, costs)
     return Choice(
         solver=request.solver or "cg",
@@ -127,8 +127,9 @@ def choose(request):
     )
 
 
-def _costs(operand, stored, precision, vectors, kernel=None, n_threads=None):
+def _costs(request, stored, precision, vectors, kernel=None, n_threads=None):
     """Count what the cost model needs; `stored` need not hold more than its size."""
+    operand = request.operand
     kind, n = stored.kind, operand.n
     kernel = kernel or kernels.select(kind)[0]
     return cost.Costs(
@@ -141,4 +142,5 @@ def _costs(operand, stored, precision, vectors, kernel=None, n_threads=None):
         kind,
         n_threads
         or kernels.choose_threads(stored, kernel, n, cost.CANDIDATES[-1], vectors.itemsize),
+        solver=request.solver or "cg",
     )

@@ -6,7 +6,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import checks, cost, kernels, trials
-from .calibration import TIMES
 from .kernels import layout
 from .minres_probe import ASKED, GLANCE, probe_indefinite
 from .request import Choice
@@ -29,8 +28,6 @@ _ROWS_PER_DEGREE = 16
 # how many iterations it takes at least; once in 20 matrices it took half as many. So a
 # polynomial must pay with half of them, too.
 _DOUBT, _WORTH = 0.5, 0.9
-_MINRES_PASSES = 45  # vectors of length n that an iteration of SciPy's minres moves
-_MINRES_CALL = 8e-6  # seconds of its calls, besides the product
 _CHOICE = 12e-3  # seconds of fits, trials and the proof
 
 _ALONE = SignedPolynomial((-1.0, 1.0), (1.0,))  # leaves the base as it is
@@ -277,10 +274,8 @@ class Chooser:
 
 def _outer(operand):
     """Return the seconds of an iteration of SciPy's minres without M."""
-    n = operand.n
-    nnz = 8 * n if operand.matrix is None else operand.nnz
-    product = cost.Costs(n, nnz, 8, 8, True).product()
-    return _MINRES_CALL + product + cost._moved(_MINRES_PASSES * 8 * n, TIMES["vectors"])
+    nnz = 8 * operand.n if operand.matrix is None else operand.nnz
+    return cost.Costs(operand.n, nnz, 8, 8, True, solver="minres").outer()
 
 
 def _worthwhile(costs, outer, plain):

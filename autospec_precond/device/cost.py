@@ -13,10 +13,12 @@ __all__ = ["Costs"]
 _SECONDS_PER_BYTE = 3.3e-13  # 3 TB/s of the 4.2 of a copy
 _LAUNCH = 8e-6  # of a kernel from Python
 _IN_GRAPH = 1.6e-6  # of a kernel inside a graph
-_ITERATION = 1.8e-4  # launches and synchronisations of an iteration of CuPy's cg
-_OUTER_PASSES, _STORE_PASSES = 14, 20  # as on the host
-_GMRES_PASSES, _MINRES_PASSES = 80, 45  # as on the host
-_MINRES_ITERATION = 3.2e-4  # of CuPy's minres, by its 22 launches and 4 looks; assumed
+_STORE_PASSES = 20  # as on the host
+
+# Seconds of the launches and synchronisations of an iteration of CuPy's solvers, and
+# vectors of length n that it moves, as on the host. Those of gmres are assumed to be like
+# cg's, and those of minres counted from its 22 launches and 4 looks.
+_OUTER = {"cg": (1.8e-4, 14), "gmres": (1.8e-4, 80), "minres": (3.2e-4, 45)}
 _STORE_LAUNCHES = 60
 
 
@@ -53,37 +55,15 @@ class Costs(cost.Costs):
         return 5 * _LAUNCH + (12 * self.nnz + 20 * self.n) * _SECONDS_PER_BYTE
 
     def outer(self):
-        """Return the time of one CG iteration with the base alone.
+        """Return the time of one iteration of CuPy's solver with the base alone.
 
         Returns
         -------
         float
             Seconds.
         """
-        vectors = _OUTER_PASSES * 8 * self.n * _SECONDS_PER_BYTE
-        return _ITERATION + self.product() + vectors
-
-    def outer_gmres(self):
-        """Return the time of an iteration of CuPy's gmres without M, assumed like cg's.
-
-        Returns
-        -------
-        float
-            Seconds.
-        """
-        vectors = _GMRES_PASSES * 8 * self.n * _SECONDS_PER_BYTE
-        return _ITERATION + self.product() + vectors
-
-    def outer_minres(self):
-        """Return the time of an iteration of CuPy's minres without M, counted only.
-
-        Returns
-        -------
-        float
-            Seconds.
-        """
-        vectors = _MINRES_PASSES * 8 * self.n * _SECONDS_PER_BYTE
-        return _MINRES_ITERATION + self.product() + vectors
+        calls, passes = _OUTER.get(self.solver, _OUTER["cg"])
+        return calls + self.product() + passes * 8 * self.n * _SECONDS_PER_BYTE
 
     def edges(self):
         """Return the time of an application but for its products.

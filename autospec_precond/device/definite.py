@@ -107,7 +107,7 @@ def choose(request, make_csr):
         classical = isinstance(request.engine, str) and request.engine == "classical"
         model = None if classical else checkpoint.load(request.engine)
         steps = checks.check_steps(request.n_probe, operand.n, "make")
-        costs = _costs(operand, stored, vector_dtype, library)
+        costs = _costs(request, stored, vector_dtype, library)
         hopes = None if request.degree is not None else lambda closely: costs
         chooser.probe(steps, operand.real_dtype, hopes, seen, bounded=request.degree != 0)
         if not chooser.declined:
@@ -160,7 +160,8 @@ def _based(request, library):
     return bases.build(operand, base, diagonal, library)
 
 
-def _costs(operand, stored, vectors, library):
+def _costs(request, stored, vectors, library):
+    operand = request.operand
     nnz = 8 * operand.n if operand.matrix is None else operand.nnz
     value_bytes = 8 if stored.data is None else stored.data.itemsize
     return cost.Costs(
@@ -171,6 +172,7 @@ def _costs(operand, stored, vectors, library):
         library.name == "fused",
         stored.n_bytes or None,
         stored.kind,
+        solver=request.solver or "cg",
     )
 
 
@@ -197,7 +199,7 @@ def _filter(request, based, stored, library, precision, random, spent):
         probe, engine = found.probe, "classical"
         spent += probe.n_steps
         ends = lobpcg._ends(found, k, request)
-        costs = _costs(operand, stored, vector_dtype, library)
+        costs = _costs(request, stored, vector_dtype, library)
         times = _times(k, costs, ends)
         degree = request.degree or min(times, key=times.get)
         high, low, shift = ends

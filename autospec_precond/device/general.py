@@ -107,7 +107,7 @@ class _Chooser(general.Chooser):
         self._unscaled = Based(self.operand, "none", None, None, library)
         nnz = self.operand.nnz or 8 * self.operand.n
         fused = library.name == "fused"
-        self.costs = cost.Costs(self.operand.n, nnz, 4, 8, fused, None, "csr")
+        self.costs = cost.Costs(self.operand.n, nnz, 4, 8, fused, solver="gmres")
 
     def _random(self):
         return Random(self.vectors.xp, self.request.rng, self.library.uniform)
@@ -141,7 +141,7 @@ class _Chooser(general.Chooser):
         return product
 
     def _outer(self):
-        return self.costs.outer_gmres()
+        return self.costs.outer()
 
     def _step(self):
         return self.costs.step()

@@ -90,7 +90,7 @@ class _Chooser(host.Chooser):
     def outer(self):
         """Count the time of an iteration of CuPy's minres without M."""
         nnz = self.operand.nnz or 8 * self.operand.n
-        return cost.Costs(self.operand.n, nnz, 8, 8, True).outer_minres()
+        return cost.Costs(self.operand.n, nnz, 8, 8, True, solver="minres").outer()
 
     def costs(self, based):
         """Return sizes that an application is counted from: S is stored for that."""

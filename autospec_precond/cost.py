@@ -59,10 +59,9 @@ _SLOW, _STALLED = 15, 60
 _CAUTION = 2.0
 
 _SMALL, _LARGE = 1e6, 1.28e8  # bytes in the cache, and far outside
-# Vectors of length n that an iteration of SciPy's reads and writes, and seconds of its
-# calls besides the product.
-_OUTER_PASSES = {"cg": 14, "minres": 45}
-_OUTER_CALL = {"cg": TIMES["iteration_call"], "minres": 8e-6}
+_OUTER_PASSES = 14  # vectors of length n that an iteration of SciPy's cg reads and writes
+_MINRES_PASSES = 45  # those of its minres
+_MINRES_CALL = 8e-6  # seconds of its calls, besides the product
 _STORE_PASSES = 20  # bytes that forming and storing S moves, over those of A's values
 _BOUND_PRODUCTS = 8  # the rigorous bound: four products, |S| and quotients
 _THREADS = 0.8  # exponent of the gain from several threads
@@ -150,9 +149,10 @@ class Costs:
         float
             Seconds.
         """
-        solver = self.solver if self.solver in _OUTER_PASSES else "cg"
-        vectors = _moved(_OUTER_PASSES[solver] * 8 * self.n, TIMES["vectors"])
-        return _OUTER_CALL[solver] + self.product() + vectors
+        call, passes = TIMES["iteration_call"], _OUTER_PASSES
+        if self.solver == "minres":
+            call, passes = _MINRES_CALL, _MINRES_PASSES
+        return call + self.product() + _moved(passes * 8 * self.n, TIMES["vectors"])
 
     def iteration(self, degree):
         """Return the time of one iteration with M of some degree.

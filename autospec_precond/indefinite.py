@@ -28,7 +28,9 @@ _ROWS_PER_DEGREE = 16
 # how many iterations it takes at least; once in 20 matrices it took half as many. So a
 # polynomial must pay with half of them, too.
 _DOUBT, _WORTH = 0.5, 0.9
-_CHOICE = 12e-3  # seconds of fits, trials and the proof
+# Seconds of fits, trials and the proof, three times: what they save is estimated. Counted
+# once, small systems were probed further, and still none got a polynomial.
+_CHOICE = 12e-3
 
 _ALONE = SignedPolynomial((-1.0, 1.0), (1.0,))  # leaves the base as it is
 

@@ -4,6 +4,7 @@ What MINRES needs of M = p(S): p positive, so that M is positive definite, and Î
 few sizes only, positive ones and negative ones.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +53,13 @@ class SignedPolynomial(ChebyshevSeries):
 
     def __post_init__(self):
         bottom, top = (float(edge) for edge in self.domain)
-        coefficients = tuple(float(c) for c in np.ravel(self.coefficients))
+        coefficients = tuple(np.asarray(self.coefficients, float).ravel().tolist())
         if not -np.inf < bottom < top < np.inf:
             raise ValueError(
                 f"SignedPolynomial: domain must satisfy bottom < top; got ({bottom}, "
                 f"{top})."
             )
-        if not coefficients or not np.isfinite(coefficients).all():
+        if not coefficients or not all(map(math.isfinite, coefficients)):
             raise ValueError(
                 "SignedPolynomial: coefficients must be finite and at least one; got "
                 f"{coefficients}."
@@ -180,12 +181,11 @@ def two_sided(degree, bottom, top, gap, levels):
     # Normal equations: their parts serve all levels, and this basis bears it.
     grams = above.T @ above, below.T @ below
     sums = above.sum(axis=0), -below.sum(axis=0)
-    result = []
-    for level in levels:
-        gram = grams[0] + grams[1] / level**2
-        c = np.linalg.solve(gram, sums[0] + sums[1] / level)
-        result.append(SignedPolynomial((bottom, top), tuple(c)))
-    return result
+    parts = 1.0 / np.asarray(levels, float)[:, None, None]
+    rows = np.linalg.solve(
+        grams[0] + parts**2 * grams[1], (sums[0] + parts[..., 0] * sums[1])[..., None]
+    )
+    return [SignedPolynomial((bottom, top), tuple(c)) for c in rows[..., 0]]
 
 
 def even(degree, bottom, top, gap):

@@ -7,7 +7,7 @@ caller's matrix is needed, and a trial costs a millisecond at most.
 import functools
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, minres
+from numpy.polynomial import chebyshev
 
 from . import certificate, positivity, signed
 
@@ -43,9 +43,9 @@ def best(found, seconds, vectors):
         ends, spectrum = (-ends[1], -ends[0]), -spectrum
     scored = []
     for degree, each in seconds.items():
-        for candidate in _candidates(degree, *ends):
-            score = _efficiency(candidate, spectrum) * (degree + 1) / each
-            scored.append((score, candidate))
+        candidates = _candidates(degree, *ends)
+        scores = _efficiencies(candidates, spectrum) * (degree + 1) / each
+        scored += zip(scores, candidates, strict=True)
     for _, candidate in sorted(scored, key=lambda pair: -pair[0]):
         chosen = candidate.mirrored() if flipped else candidate
         if certify(chosen, vectors).safe:
@@ -92,52 +92,78 @@ def _candidates(degree, bottom, top):
         made.append(signed.even(degree, bottom, top, _GAPS[0] * size))
         for gap in _GAPS:
             made += signed.two_sided(degree, bottom, top, gap * size, _LEVELS)
-    return [polynomial for polynomial in made if _is_promising(polynomial)]
+    return [made[k] for k in np.flatnonzero(_are_promising(made))]
 
 
-def _is_promising(polynomial):
-    """Tell by samples what the proof would refuse."""
-    if not polynomial.coefficients[-1] > 0:
-        return False
-    bottom, top = polynomial.domain
-    x = np.linspace(bottom, top, 400)
-    outside = np.linspace(2 * bottom - top, 2 * top - bottom, 400)
-    return bool(min(polynomial(x).min(), polynomial(outside).min()) > 0)
+def _are_promising(polynomials):
+    """Tell by samples which ones the proof would not refuse."""
+    C = np.array([polynomial.coefficients for polynomial in polynomials])
+    return (C[:, -1] > 0) & ((C @ _samples(C.shape[1])).min(axis=1) > 0)
 
 
-class _Diagonal(LinearOperator):
-    """A diagonal matrix that costs no more than its product."""
-
-    def __init__(self, values):
-        super().__init__(np.dtype(np.float64), (values.size, values.size))
-        self.values = values
-
-    def matvec(self, x):
-        return self.values * x
-
-    _matvec = matvec
+@functools.lru_cache(maxsize=8)
+def _samples(n):
+    """Return n Chebyshev polynomials on their interval and around it, a row each."""
+    t = np.concatenate([np.linspace(-1, 1, 400), np.linspace(-3, 3, 400)])
+    return np.ascontiguousarray(chebyshev.chebvander(t, n - 1).T)
 
 
-def _efficiency(polynomial, spectrum):
+def _efficiencies(polynomials, spectrum):
     """Return how far MINRES comes per product, for the comparison of polynomials.
 
     Where it was tried on matrices, the products that it took went as the root of what
     eigenvalues as few as these promise.
     """
-    values = polynomial(spectrum)
-    if not values.min() > 0:
-        return 0.0
-    b = np.ones(spectrum.size)
-    steps = max(2, _BUDGET // (polynomial.degree + 1))
-    try:
-        x, _ = minres(
-            _Diagonal(spectrum), b, M=_Diagonal(values), rtol=1e-30, maxiter=steps
-        )
-    except ValueError:  # rounding made M indefinite
-        return 0.0
-    left = np.linalg.norm(b - spectrum * x) / np.linalg.norm(b)
-    decades = -np.log10(np.clip(left, 1e-16, 1.0))
-    return float(np.sqrt(decades / (steps * (polynomial.degree + 1))))
+    if not polynomials:
+        return np.empty(0)
+    values, degree = np.empty((len(polynomials), spectrum.size)), polynomials[0].degree
+    domains = [polynomial.domain for polynomial in polynomials]
+    for domain in set(domains):
+        rows = [k for k, other in enumerate(domains) if other == domain]
+        C = np.array([polynomials[k].coefficients for k in rows])
+        scale, shift = polynomials[rows[0]].affine
+        values[rows] = C @ chebyshev.chebvander(scale * spectrum + shift, degree).T
+    positive = values.min(axis=1) > 0
+    scores, steps = np.zeros(len(polynomials)), max(2, _BUDGET // (degree + 1))
+    left = _minres(spectrum, values[positive], steps)
+    scores[positive] = np.sqrt(-np.log10(left) / (steps * (degree + 1)))
+    return scores
+
+
+def _minres(spectrum, P, steps):
+    """Return the relative residual norms after so many steps of MINRES, one per row of P.
+
+    The right-hand side is all ones, M is the diagonal matrix of a row. That of SciPy takes
+    eight times as long for candidates one by one.
+    """
+    x, w, older_w, older = np.zeros((4, *P.shape))
+    old = np.ones(P.shape)
+    y = P.copy()
+    beta = phi = np.sqrt(_dots(old, y))
+    before, cosine, sine, dbar, epsilon = np.ones_like(beta), -1.0, 0.0, 0.0, 0.0
+    for _ in range(steps):
+        v = y / beta
+        y = spectrum * v - (beta / before) * older
+        alpha = _dots(v, y)
+        y -= (alpha / beta) * old
+        older, old = old, y
+        y = P * old
+        before, beta = beta, np.maximum(np.sqrt(_dots(old, y)), 1e-300)
+        # The rotations of Paige and Saunders.
+        delta, gbar = cosine * dbar + sine * alpha, sine * dbar - cosine * alpha
+        last, epsilon, dbar = epsilon, sine * beta, -cosine * beta
+        gamma = np.hypot(gbar, beta)
+        cosine, sine = gbar / gamma, beta / gamma
+        older_w, w = w, (v - last * older_w - delta * w) / gamma
+        x += (cosine * phi) * w
+        phi = sine * phi
+    left = np.linalg.norm(1.0 - spectrum * x, axis=1) / np.sqrt(spectrum.size)
+    return np.clip(left, 1e-16, 1.0)
+
+
+def _dots(X, Y):
+    """Return the scalar products of rows, as a column."""
+    return np.einsum("ij,ij->i", X, Y)[:, None]
 
 
 def certify(polynomial, vectors, rigorous=False):

@@ -61,6 +61,15 @@ def test_decisions(plain_times, n, per_row, kind, iterations, degree):
     assert best(costs_of(n, per_row, kind), iterations) == degree
 
 
+def test_a_polynomial_pays_sooner_where_iterations_take_longer(plain_times):
+    for_cg = costs_of(1_000, 5, "dia")
+    for_minres = dataclasses.replace(for_cg, solver="minres")
+    assert for_minres.outer() > for_cg.outer()
+    assert (best(for_cg, 250), best(for_minres, 250)) == (0, 32)
+    A = poisson2d(70)
+    assert ap.make(A, rng=0).degree == 0 < ap.make(A, solver="minres", rng=0).degree
+
+
 def test_never_pays_where_a_product_in_m_is_no_cheaper(plain_times):
     assert cost.never_pays(costs_of(10_000, 40, "csr"))
     assert not cost.never_pays(costs_of(10_000, 5, "dia"))

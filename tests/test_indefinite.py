@@ -8,7 +8,7 @@ from problems import Product, poisson1d, poisson2d, tolerance, with_spectrum
 from scipy.sparse.linalg import minres
 
 import autospec_precond as ap
-from autospec_precond import signed
+from autospec_precond import signed, trials
 from autospec_precond.minres_probe import estimate_iterations, minres_reduction
 from autospec_precond.positivity import is_positive
 from autospec_precond.row_scaling import row_norms
@@ -220,6 +220,26 @@ def test_the_certificate_sees_a_root():
     assert not certify(SignedPolynomial((-1.0, 1.0), (1.0, 0.0, 1.5)), np.float64).safe
     outside = SignedPolynomial((-1.0, 1.0), (2.0, -1.0))  # a root at 2
     assert not certify(outside, np.float64).safe
+
+
+@pytest.mark.parametrize("steps", [2, 5, 17])
+def test_trials_run_the_minres_of_scipy(steps, rng):
+    spectrum = np.concatenate([rng.uniform(-1, -0.2, 100), rng.uniform(0.1, 3, 200)])
+    P = rng.uniform(0.1, 1.0, (7, 300))
+    b = np.ones(300)
+    expected = []
+    for row in P:
+        x, _ = minres(
+            sp.diags_array(spectrum), b, M=sp.diags_array(row), rtol=1e-30, maxiter=steps
+        )
+        expected.append(np.linalg.norm(b - spectrum * x) / np.linalg.norm(b))
+    np.testing.assert_allclose(trials._minres(spectrum, P, steps), expected, rtol=1e-10)
+
+
+def test_trials_end_at_the_rounding_of_a_solution(rng):
+    spectrum = rng.choice([-1.0, 2.0, 3.0], 300)  # three steps solve it
+    left = trials._minres(spectrum, np.ones((2, 300)), 9)
+    assert (left < 1e-14).all()
 
 
 def test_a_polynomial_survives_json():

@@ -27,7 +27,7 @@ __all__ = [
     "save",
 ]
 
-FORMAT = "autospec_precond.engine/3"
+FORMAT = "autospec_precond.engine/4"
 FORMAT_GMRES = "autospec_precond.gmres_engine/1"
 SHIPPED = "solve.safetensors"
 SHIPPED_GMRES = "gmres.safetensors"

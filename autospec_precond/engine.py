@@ -263,7 +263,7 @@ class Engine:
         result = []
         found = unions.candidates(probe, low, degree)
         if found:
-            judged = self._judge(probe, degree, found, x)
+            judged = self._judge(probe, low, degree, found, x)
             for k in np.argsort(judged, kind="stable")[:_MOST_PROPOSALS]:
                 if judged[k] < -self.config.gap_margin:
                     ends = found[k].intervals.ravel()
@@ -290,8 +290,9 @@ class Engine:
             Natural logarithm of the products of CG to 1e-8, over those with the single
             interval.
         """
-        return self._judge(probe, degree, found, features.extract(probe))
+        x = features.extract(probe)
+        return self._judge(probe, self._low(probe, degree, x), degree, found, x)
 
-    def _judge(self, probe, degree, found, x):
-        x = features.of_candidates(x, probe.high, degree, found)
+    def _judge(self, probe, low, degree, found, x):
+        x = features.of_candidates(x, probe, low, degree, found)
         return forward(self.params, "judge", x)[:, 0]

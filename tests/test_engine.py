@@ -214,3 +214,51 @@ def test_a_shorter_probe_is_padded_from_below(n_steps, rng):
 def test_features_of_a_singular_probe_are_finite():
     probe = Probe(np.array([-1e-17, 1.0]), np.array([0.0, 1.0]), np.zeros(2), 1.1, True, 2)
     assert np.isfinite(features.extract(probe)).all()
+
+
+def test_candidates_are_compared_with_the_single_interval(rng):
+    eigenvalues = np.r_[0.01, 0.011, 0.012, 0.6, 0.8, 1.0]  # all are found in six steps
+    start = rng.standard_normal(6)
+    start /= np.linalg.norm(start)
+    alpha, beta, _ = probing.lanczos(lambda x: eigenvalues * x, start, 6)
+    probe = Probe(*probing.ritz(alpha, beta), 1.05, False, 6)
+    found, low = unions.candidates(probe, 0.009, 8), 0.009
+    assert found
+    rows = features.of_candidates(features.extract(probe), probe, low, 8, found)
+    rows = rows[:, features.size() + 1 :]
+    single = chebyshev(8, probe.high, low)
+    grid = np.linspace(low, probe.high, 20_001)
+    level = np.log(np.abs(single.residual(grid)).max())
+    assert np.allclose(rows[:, 8], level, rtol=0, atol=1e-9)
+    for row, candidate in zip(rows, found, strict=True):
+        assert row[9] == pytest.approx(candidate.level - level)
+        φ = (1 - eigenvalues[:, None] / candidate.roots).prod(1)
+        kept = [
+            0.5 * np.log((values * start) @ (values * start) + 1e-10)
+            for values in (φ, single.residual(eigenvalues))
+        ]
+        assert row[10] == pytest.approx(kept[1], abs=1e-5)
+        assert row[11] == pytest.approx(kept[0] - kept[1], abs=1e-5)
+        logs = np.log(1 - φ)
+        assert row[14] == pytest.approx(np.ptp(logs), abs=1e-6)
+        assert row[15] == pytest.approx(np.sqrt(np.cov(logs, aweights=start**2, ddof=0)))
+
+
+def test_comparisons_have_no_units_and_read_the_first_steps(rng):
+    eigenvalues = np.sort(np.r_[rng.uniform(0.01, 0.013, 200), rng.uniform(0.5, 1, 300)])
+    start = rng.standard_normal(500)
+    probes = []
+    for scale, n_steps in ((1.0, 12), (2.0**40, 12), (1.0, 16)):
+        lanczos = probing.lanczos(lambda x, c=scale: c * eigenvalues * x, start, n_steps)
+        probes.append(Probe(*probing.ritz(*lanczos[:2]), 1.05 * scale, False, n_steps))
+    found = unions.candidates(probes[0], 0.009, 8)
+    scaled = [
+        dataclasses.replace(c, intervals=2.0**40 * c.intervals, roots=2.0**40 * c.roots)
+        for c in found
+    ]
+    x = np.zeros(features.size())
+    one = features.of_candidates(x, probes[0], 0.009, 8, found)
+    other = features.of_candidates(x, probes[1], 0.009 * 2.0**40, 8, scaled)
+    longer = features.of_candidates(x, probes[2], 0.009, 8, found)
+    assert np.allclose(one, other, rtol=0, atol=1e-9)
+    assert np.allclose(one, longer, rtol=0, atol=1e-5)

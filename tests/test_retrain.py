@@ -156,9 +156,11 @@ def test_cases_of_the_judge_are_what_production_reads():
     engine = Engine(CONFIG, params, {}, "", "")
     rows = []
     for probe, degree in itertools.product((s.probes[0] for s in samples), CONFIG.degrees):
-        found = unions.candidates(probe, engine.low(probe, degree), degree)
+        low = engine.low(probe, degree)
+        found = unions.candidates(probe, low, degree)
         x = features.extract(probe)
-        rows.extend(features.of_candidates(x, probe.high, degree, found) if found else [])
+        if found:
+            rows.extend(features.of_candidates(x, probe, low, degree, found))
     assert len(inputs)
     for row in inputs:
         assert min(np.abs(row - other).max() for other in rows) == 0

@@ -77,7 +77,7 @@ def _judge_chunk(task):
             roots = np.array([c.roots for c in found])
             logs = _measure(sample, roots, min(MOST_PRODUCTS, int(8 * np.exp(whole))))
             x = features.extract(probe)
-            inputs.append(features.of_candidates(x, probe.high, degree, found))
+            inputs.append(features.of_candidates(x, probe, low, degree, found))
             savings.append(np.clip(logs - whole, *_SAVINGS))
     return inputs, savings
 

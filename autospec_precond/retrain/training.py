@@ -56,10 +56,10 @@ class TrainConfig:
     seed: int = 0
     n_samples: int = 21_600
     families: tuple[str, ...] = tuple(spectra.FAMILIES)
-    n_gap_samples: int = 6_000
+    n_gap_samples: int = 12_000
     gap_families: tuple[str, ...] = ("clusters", "large_outliers", "near_kernel", "fields")
     n_edge_steps: int = 40_000
-    n_judge_steps: int = 20_000
+    n_judge_steps: int = 30_000
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2

@@ -1,5 +1,7 @@
 """The kernels: twins of the reference, blind to scratch, compiled with the right flags."""
 
+import importlib
+
 import numba
 import numpy as np
 import pytest
@@ -209,10 +211,10 @@ def test_flags_of_the_compiled_kernels():
         for name, f in vars(cpu).items()
         if hasattr(f, "targetoptions")
     }
-    assert {"_vector", "_block", "_short_row", "_long_row"} <= found.keys()
+    assert {"_vector", "_block", "short_row", "long_row"} <= found.keys()
     for name, options in found.items():
         # Not True: that would delete what a NaN needs to come through.
-        in_order = name in ("_short_row", "_panel")
+        in_order = name in ("short_row", "long_row", "_panel")
         assert options["fastmath"] == (
             {"contract"} if in_order else {"contract", "reassoc"}
         )
@@ -245,3 +247,17 @@ def test_select_says_which_kernel_runs():
     assert kernels.select("dense") == kernels.select("operator", "reference")
     with pytest.raises(ValueError, match=r"explicit sparse A .* got storage 'dense'\. Use"):
         kernels.select("dense", "fused")
+
+
+@pytest.mark.parametrize("function", ["cpu.long_row", "cpu_setup._magnitude_row"])
+def test_long_rows_are_summed_in_an_order_of_ours(function):
+    module, name = function.split(".")
+    row = getattr(importlib.import_module(f"autospec_precond.kernels.{module}"), name)
+    assert row.targetoptions["fastmath"] == {"contract"}  # "reassoc" makes gathers
+    rng = np.random.default_rng(0)
+    for length in (0, 1, 3, 4, 5, 7, 8, 35):
+        indices = rng.integers(0, 50, 3 + length).astype(np.uint32)
+        data, x = rng.standard_normal(3 + length), rng.standard_normal(50)
+        value = row(np.uint32(3), np.uint32(3 + length), indices, data, x, 0.0)
+        terms = (np.abs(data) if "magnitude" in name else data)[3:] * x[indices[3:]]
+        assert value == pytest.approx(terms.sum(), rel=0, abs=1e-13)

@@ -8,7 +8,7 @@ the number of threads.
 
 import numpy as np
 
-from .cpu import jit
+from .cpu import jit, long_row, short_row
 
 __all__ = [
     "BLOCK",
@@ -113,39 +113,24 @@ def _mark(first, last, indptr, indices, seen, limit):
             return
 
 
-def _short(start, end, indices, data, x, acc):
-    for j in range(start, end):
-        acc += data[j] * x[indices[j]]
-    return acc
-
-
-def _long(start, end, indices, data, x, acc):
-    """Sum in four chains: one would wait for each addition to end."""
-    one = indices.dtype.type(1)
-    j, a, b, c = start, acc, acc, acc
-    for _ in range((end - start) // indices.dtype.type(4)):
-        acc += data[j] * x[indices[j]]
-        j += one
-        a += data[j] * x[indices[j]]
-        j += one
-        b += data[j] * x[indices[j]]
-        j += one
-        c += data[j] * x[indices[j]]
-        j += one
-    for k in range(j, end):
-        acc += data[k] * x[indices[k]]
-    return (acc + a) + (b + c)
-
-
 def _magnitudes(start, end, indices, data, x, acc):
-    for j in range(start, end):
-        acc += abs(data[j]) * x[indices[j]]
-    return acc
+    # As `cpu.long_row`.
+    one, two, three, four = np.uint32(1), np.uint32(2), np.uint32(3), np.uint32(4)
+    s0 = s1 = s2 = s3 = acc
+    j = start
+    for _ in range((end - start) // four):
+        s0 += abs(data[j]) * x[indices[j]]
+        s1 += abs(data[j + one]) * x[indices[j + one]]
+        s2 += abs(data[j + two]) * x[indices[j + two]]
+        s3 += abs(data[j + three]) * x[indices[j + three]]
+        j += four
+    for _ in range((end - start) % four):
+        s0 += abs(data[j]) * x[indices[j]]
+        j += one
+    return (s0 + s1) + (s2 + s3)
 
 
-_short_row = jit(_short, {"contract"})
-_long_row = jit(_long, {"contract"})
-_magnitude_row = jit(_magnitudes, {"contract", "reassoc"})
+_magnitude_row = jit(_magnitudes, {"contract"})
 
 
 def _pair(first, last, indptr, indices, data, scale, X, image, gaps):
@@ -202,9 +187,9 @@ def _step(first, last, indptr, indices, data, scale, u, v, before, b, w, sums):
         for i in range(np.uint64(low), np.uint64(min(low + BLOCK, last))):
             start, end = end, indptr[i + np.uint64(1)]
             if end - start < _LONG:
-                value = _short_row(start, end, indices, data, u, zero)
+                value = short_row(start, end, indices, data, u, zero)
             else:
-                value = _long_row(start, end, indices, data, u, zero)
+                value = long_row(start, end, indices, data, u, zero)
             value = scale[i] * value - b * before[i]
             w[i] = value
             dot += v[i].real * value.real + v[i].imag * value.imag
